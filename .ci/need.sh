@@ -87,6 +87,26 @@ need_ferry_binary() {
 need_nginx() { need_server NGINX_BIN nginx; }
 need_caddy() { need_server CADDY_BIN caddy; }
 
+# moto_server, a server of S3 from PyPI, for the tests of backups at one that nobody here wrote; MOTO_BIN names another one.
+# It gets a folder of its own below target/. Returns 1, loudly, where it cannot be had.
+need_moto() {
+  if [ -n "${MOTO_BIN:-}" ]; then return; fi
+  local root folder
+  root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+  folder=${CARGO_TARGET_DIR:-$root/target}/tools/moto
+  if [ ! -x "$folder/bin/moto_server" ] && command -v python3 >/dev/null 2>&1; then
+    say "fetching moto with pip"
+    { python3 -m venv "$folder" && "$folder/bin/pip" install --quiet 'moto[server]>=5,<6'; } >&2 2>/dev/null || rm -rf "$folder"
+  fi
+  if [ -x "$folder/bin/moto_server" ]; then
+    export MOTO_BIN=$folder/bin/moto_server
+    return
+  fi
+  say "SKIPPED: the tests at a server of S3 from elsewhere. They need python3 with venv and pip, and: pip install 'moto[server]';"
+  say "SKIPPED: or set MOTO_BIN to its moto_server."
+  return 1
+}
+
 # need_server VARIABLE PROGRAM: sets the variable to the path of a program of a Debian package of the same name, which is
 # unpacked below target/ and not installed: packages of servers start them.
 need_server() {

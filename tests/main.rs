@@ -10,6 +10,7 @@ mod docs;
 mod events;
 mod functions;
 mod functions_cli;
+mod observability;
 mod ops;
 mod packaging;
 mod pages;

@@ -46,15 +46,14 @@ fn no_secret_reaches_the_log() {
         let _ = http::get(place.hub.address(), &path);
     }
     place.user.ferry("RevokeSession", &json!({})).unwrap();
-    let operator = std::fs::read_to_string(place.hub.data_dir().join("operator.token")).unwrap();
+    let operator = place.hub.operator_token();
     let ring = std::fs::read_to_string(place.hub.data_dir().join("keyring.json")).unwrap();
     let ring: serde_json::Value = serde_json::from_str(&ring).unwrap();
     let key = ring["keys"][0]["key"].as_str().unwrap();
     wait::until("the last request in the log", || place.hub.log().contains("RevokeSession").then_some(()));
     let log = place.hub.log();
     assert!(log.len() > 1000, "there is a log to search");
-    let secrets =
-        [PASSWORD, guess, &push, &pull, &forged, &narrowed, &place.user.token, operator.trim(), key];
+    let secrets = [PASSWORD, guess, &push, &pull, &forged, &narrowed, &place.user.token, &operator, key];
     for secret in secrets {
         assert!(!log.contains(secret), "the log holds {secret:.12}…");
     }
@@ -170,7 +169,7 @@ fn keys_and_logins_at_providers_leave_no_secret() {
 /// Uses invitations and password resets, right and wrong; their codes.
 fn use_codes(place: &Place, reply: &mut Vec<Refusal>) -> Vec<String> {
     let (address, user) = (place.hub.address(), &place.user);
-    let operator = std::fs::read_to_string(place.hub.data_dir().join("operator.token")).unwrap();
+    let operator = place.hub.operator_token();
     let org = user.ferry("CreateOrg", &json!({"name": "team"})).unwrap()["id"].as_str().unwrap().to_owned();
     let invite = |email: &str| {
         let request = json!({"org": org, "email": email, "role": "member"});
@@ -193,7 +192,7 @@ fn use_codes(place: &Place, reply: &mut Vec<Refusal>) -> Vec<String> {
     reply.push(eve.ferry("AcceptInvitation", &json!({"code": accepts})).unwrap_err());
 
     let issue = json!({"email": "bob@example.com"});
-    let issued = || call(address, FERRY, "IssuePasswordReset", &issue, Some(operator.trim())).unwrap();
+    let issued = || call(address, FERRY, "IssuePasswordReset", &issue, Some(&operator)).unwrap();
     let codes = [issued(), issued()].map(|answer| answer["code"].as_str().unwrap().to_owned());
     let new = "a password that nobody has had before";
     let reset = |code: &str, new: &str| {

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use ferry_testkit::{
     Direction, Hub, Session,
+    command::Ferry,
     edgereplica::{self, Failure, Report},
     http::Response,
     hub::Options,
@@ -81,6 +82,11 @@ impl Place {
         edgereplica::pull(self.hub.address(), &self.pull_token(), file)
             .unwrap_or_else(|failure| panic!("the pull into {}: {failure:?}", file.display()))
     }
+}
+
+/// The operator at the command line.
+pub(crate) fn operator(hub: &Hub) -> Ferry {
+    Ferry::new(FERRY, &hub.url()).env("FERRY_OPERATOR_TOKEN", &hub.operator_token())
 }
 
 /// The hub's own database of accounts, as an operator may open it beside the hub.

@@ -4,8 +4,12 @@ use std::{env, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 3] =
-    ["edgereplica/admin/v1/admin.proto", "ferry/admin/v1/admin.proto", "ferry/auth/v1/claims.proto"];
+const FILES: [&str; 4] = [
+    "edgereplica/admin/v1/admin.proto",
+    "ferry/admin/v1/admin.proto",
+    "ferry/auth/v1/claims.proto",
+    "ferry/otlp/v1/trace.proto",
+];
 
 fn main() {
     let proto = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR"))

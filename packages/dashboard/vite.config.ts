@@ -6,9 +6,9 @@ export default defineConfig({
   base: "/_/",
   build: {
     target: "es2022",
-    // One script and one sheet with fixed names: the hub tags them by their contents.
-    rolldownOptions: { output: { entryFileNames: "app.js", assetFileNames: "app[extname]", codeSplitting: false } },
-    modulePreload: { polyfill: false },
+    // Scripts and a sheet with fixed names: the hub tags them by their contents. What is the hub's as a whole comes when it is opened.
+    rolldownOptions: { output: { entryFileNames: "app.js", chunkFileNames: "[name].js", assetFileNames: "app[extname]" } },
+    modulePreload: false,
   },
   // `npm run dev` beside `ferry serve`: what the page asks is passed on.
   server: { proxy: { "/_/api": hub } },

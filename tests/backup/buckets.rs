@@ -244,7 +244,8 @@ fn what_a_bucket_refuses_is_told_with_what_to_do() {
     s3.calm();
     let folder = alone(&s3);
     let url = format!("file://{}", folder.file("backups").display());
-    assert!(folder.ok(&["backup", "check-target", &url]).contains("ok\tdelete"));
+    let told = folder.ok(&["backup", "check-target", &url]);
+    assert!(told.contains("ok\tcompare-and-swap") && told.contains("ok\tdelete"), "{told}");
 }
 
 // Verifies: OPR-07, OPR-12

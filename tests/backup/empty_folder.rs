@@ -43,6 +43,7 @@ fn an_empty_volume_is_filled_from_the_newest_backup() {
     backed.write(0);
     backed.back_up();
     backed.write(1);
+    backed.operator().ok(&["admin", "user", "operator", "ada@example.com", "--on"]);
     backed.back_up();
     backed.write(2);
     backed.records.place.hub.stop();
@@ -57,6 +58,12 @@ fn an_empty_volume_is_filled_from_the_newest_backup() {
     let hub = beginning(backed.target.path(), &data).start();
     let log = hub.log();
     assert!(log.contains("restored from the newest backup"), "{log}");
+    // Who operates it again is told by the id.
+    let told = log.lines().find(|line| line.contains(r"\toperator")).unwrap_or_else(|| panic!("{log}"));
+    assert!(
+        told.contains("valid again") && told.contains("u_") && !log.contains("ada@example.com"),
+        "{told}"
+    );
     refused(backed.records.place.user.at(hub.address()).ferry("Whoami", &json!({})), "unauthenticated");
     let backed = at(backed, hub);
     assert_eq!(tasks(&backed), 2);
@@ -107,6 +114,36 @@ fn without_a_backup_a_hub_begins_anew_and_without_a_target_not_at_all() {
         place.user.ferry("ListDatabases", &json!({})).unwrap()["databases"].as_array().unwrap().len(),
         1
     );
+}
+
+// The keys are in no backup that is not encrypted: whoever put them there first had a new, empty hub, without a word.
+// Verifies: OPR-24
+#[test]
+fn keys_that_lie_there_first_are_kept_and_other_things_are_asked_about() {
+    let mut backed = Backed::new();
+    backed.write(0);
+    backed.back_up();
+    let from = backed.records.place.hub.data_dir();
+    backed.records.place.hub.stop();
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    volume(&data);
+    for name in ["keyring.json", "operator.token"] {
+        fs::copy(from.join(name), data.join(name)).unwrap();
+    }
+    fs::write(data.join(".keep"), "").unwrap();
+    fs::write(data.join("notes.txt"), "").unwrap();
+    let refused = beginning(backed.target.path(), &data).try_start().map(drop).unwrap_err();
+    assert_eq!(refused.code, Some(78), "{}", refused.output);
+    assert!(refused.output.contains("notes.txt") && !data.join("control.db").exists(), "{}", refused.output);
+    fs::remove_file(data.join("notes.txt")).unwrap();
+    let hub = beginning(backed.target.path(), &data).start();
+    assert!(hub.log().contains("restored from the newest backup"), "{}", hub.log());
+    // The keys are those that were there: the operator's token is the same.
+    assert_eq!(fs::read(data.join("keyring.json")).unwrap(), fs::read(from.join("keyring.json")).unwrap());
+    let backed = at(backed, hub);
+    assert_eq!(tasks(&backed), 1);
+    backed.back_up();
 }
 
 // Verifies: OPR-24

@@ -46,11 +46,11 @@ fn nothing_of_an_encrypted_backup_is_read_without_its_key() {
     backed.records.push("maker", "", &json!([insert("tasks", "secret2", ROW)]));
     let (id2, _) = backed.back_up();
     let secret = fs::read_to_string(&key).unwrap();
-    let token = fs::read_to_string(backed.records.place.hub.data_dir().join("operator.token")).unwrap();
+    let token = backed.records.place.hub.operator_token();
     let root = backed.target.path();
     for object in objects(root) {
         let bytes = fs::read(root.join(&object)).unwrap();
-        let plain = [ROW, "ada@example.com", &backed.records.place.database, token.trim(), secret.trim()];
+        let plain = [ROW, "ada@example.com", &backed.records.place.database, &token, secret.trim()];
         for what in plain {
             assert!(!holds(&bytes, what.as_bytes()), "{object} holds {what}");
         }

@@ -1,15 +1,25 @@
 //! Backups of a running hub, and what is restored from them (operate specification, part A).
 
+mod anchors;
+mod breaks;
 mod buckets;
+mod by_admin;
 mod continuous;
 mod damage;
 mod empty_folder;
 mod encrypted;
 mod interrupted;
+mod kept_format;
 mod lineage;
+mod lost_log;
+mod older_state;
+mod other_s3;
+mod outbox;
 mod restored_database;
 mod restored_hub;
 mod snapshots;
+mod taken_back;
+mod unread;
 
 use std::{
     fs,
@@ -27,7 +37,7 @@ use serde_json::{Value, json};
 use crate::{
     ops::{A, hlc, set},
     records::{Records, insert},
-    support::{FERRY, Place, options},
+    support::{Place, operator, options},
 };
 
 /// A hub with a target, whose backups are taken when the test asks.
@@ -44,12 +54,6 @@ fn settings(options: Options, target: &Path) -> Options {
         .arg(format!("--backup-target=file://{}", target.display()))
         .arg("--backup-every=0")
         .arg("--backup-verify-every=0")
-}
-
-/// The operator at the command line.
-fn operator(hub: &ferry_testkit::Hub) -> Ferry {
-    let token = fs::read_to_string(hub.data_dir().join("operator.token")).unwrap();
-    Ferry::new(FERRY, &hub.url()).env("FERRY_OPERATOR_TOKEN", token.trim())
 }
 
 impl Backed {
@@ -141,7 +145,7 @@ fn token(place: &Place) -> String {
     answer["token"].as_str().unwrap().to_owned()
 }
 
-/// All objects of a target, by their paths.
+/// All objects of a target that stay as they are, by their paths.
 fn objects(target: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut folders = vec![target.to_owned()];
@@ -150,7 +154,7 @@ fn objects(target: &Path) -> Vec<String> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.file_name().unwrap() != "lock" {
+            } else if !["lock", "anchor.json"].iter().any(|name| path.ends_with(name)) {
                 found.push(path.strip_prefix(target).unwrap().to_str().unwrap().to_owned());
             }
         }

@@ -69,7 +69,7 @@ fn a_database_is_replaced_under_its_clients_and_each_is_told() {
     let mut socket = backed.open_store().unwrap();
     let ferry = backed.operator();
     let request = json!({"database": "app", "replace": true, "confirmName": "other"});
-    refused(backed.records.place.user.ferry("RestoreDatabase", &request), "unauthenticated");
+    refused(backed.records.place.user.ferry("RestoreDatabase", &request), "permission_denied");
     ferry.fails(2, &["backup", "restore", "--database", "app", "--replace", "--as", "x"]);
     let done = restored(&ferry, &["--database", "app", "--replace", "--yes"]);
     assert_eq!(

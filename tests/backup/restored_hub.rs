@@ -6,7 +6,7 @@ use ferry_testkit::{Session, command::Ferry, http};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use super::{Backed, settings, token};
+use super::{Backed, operator, settings, token};
 use crate::{
     records::{Records, insert},
     support::{FERRY, Place, options, refused},
@@ -89,14 +89,23 @@ fn what_was_revoked_since_the_backup_stays_dead() {
     let spec = json!({"kind": "secret", "label": "reader", "models": ["records"], "ops": ["read"]});
     let request = json!({"database": backed.records.place.database, "spec": spec});
     backed.records.place.user.ferry("CreateApiKey", &request).unwrap();
-    backed.back_up();
+    backed.records.place.hub.signup("eve@example.com");
     let ferry = backed.operator();
+    ferry.ok(&["admin", "user", "operator", "ada@example.com", "--on"]);
+    backed.back_up();
+    ferry.ok(&["admin", "user", "operator", "ada@example.com", "--off"]);
     let url = backed.url();
     let to = ferry.file("kept");
     let told = ferry.ok(&["backup", "restore", "--target", &url, "--to", to.to_str().unwrap(), "--json"]);
     let told: Value = serde_json::from_str(&told).unwrap();
     let review = told["review"].as_array().unwrap();
     assert!(review.iter().any(|line| line.as_str().unwrap().ends_with("api key\treader")), "{told}");
+    let operators: Vec<&str> =
+        review.iter().filter_map(Value::as_str).filter(|line| line.contains("\toperator\t")).collect();
+    assert!(
+        matches!(operators[..], [one] if one.starts_with("u_") && one.ends_with("\tada@example.com")),
+        "{told}"
+    );
     // Even with the keys of the hub that was lost, sessions of then are over.
     for name in ["keyring.json", "operator.token"] {
         fs::copy(backed.records.place.hub.data_dir().join(name), to.join(name)).unwrap();
@@ -143,4 +152,25 @@ fn a_file_that_holds_more_than_a_restored_hub_is_not_known_there() {
     let answer =
         http::send(backed.records.address(), "GET", &path, &[("Authorization", &bearer)], b"").unwrap();
     assert_eq!((answer.status, answer.json()["error"]["reason"].as_str()), (410, Some("BASE_UNKNOWN")));
+}
+
+// It knew of no target, and made the folder of one anew whose disk was not mounted.
+// Verifies: OPR-20, OPR-24
+#[test]
+fn a_restored_hub_does_not_make_the_target_anew_that_it_comes_from() {
+    let mut backed = Backed::new();
+    backed.write(0);
+    backed.back_up();
+    let (ferry, url) = (backed.operator(), backed.url());
+    let to = ferry.file("restored");
+    ferry.ok(&["backup", "restore", "--target", &url, "--to", to.to_str().unwrap()]);
+    backed.records.place.hub.stop();
+    let (target, away) = (backed.target.path(), backed.target.path().with_extension("away"));
+    fs::rename(target, &away).unwrap();
+    let hub = settings(options(), target).data_dir(&to).start();
+    let told = operator(&hub).fails(9, &["backup", "create"]);
+    assert!(told.contains("is its disk mounted"), "{told}");
+    assert!(!target.exists());
+    fs::rename(&away, target).unwrap();
+    operator(&hub).ok(&["backup", "create"]);
 }

@@ -5,11 +5,11 @@ use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use ferry_testkit::{dump, sample::Shape, wait};
+use ferry_testkit::{Hub, dump, sample::Shape, wait};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use super::{Backed, objects, operator, settings};
+use super::{Backed, lineage::metric, objects, operator, settings};
 use crate::{
     records::insert,
     support::{hub, options},
@@ -101,6 +101,24 @@ fn what_did_not_change_is_neither_read_nor_stored_again() {
     dump::assert_equal(&source, &restored);
     let verified = backed.operator().ok(&["backup", "verify", &third_id]);
     assert_eq!(verified.lines().count(), 42, "{verified}");
+}
+
+// Verifies: OPR-04
+#[test]
+fn files_that_nobody_wrote_are_not_opened() {
+    let backed = Backed::new();
+    backed.write(0);
+    let read = || metric(&backed.records.place.hub, "ferry_backup_databases_read_total");
+    // What was written a moment ago is read once more; reading must not look like writing.
+    wait::until("nothing is read", || {
+        let before = read();
+        backed.back_up();
+        (read() == before).then_some(())
+    });
+    let before = read();
+    backed.write(1);
+    backed.back_up();
+    assert!(read() > before, "what was written is read");
 }
 
 // Verifies: OPR-02, OPR-03
@@ -212,6 +230,21 @@ fn a_target_is_one_hubs() {
     let other = settings(options(), backed.target.path()).start();
     let refused = operator(&other).fails(6, &["backup", "create"]);
     assert!(refused.contains("another hub"), "{refused}");
+    let warned = |hub: &Hub, words: &[&str]| {
+        let line = wait::until("the warning", || {
+            hub.log().lines().find(|line| line.starts_with("warning: ")).map(str::to_owned)
+        });
+        assert!(words.iter().all(|word| line.contains(word)), "{words:?}: {line}");
+    };
+    // It serves all the same, and says so where it says that it listens; so does one that has been started before.
+    warned(&other, &["another hub", &backed.url(), "--backup-target", "ferry backup schedule"]);
+    warned(&other.restart(), &["another hub", &backed.url()]);
+    // Nor can a folder be made in one that is not there.
+    let nowhere = std::path::Path::new("/nowhere/at/all");
+    let lost = settings(options(), nowhere).start();
+    warned(&lost, &["file:///nowhere/at/all", "ferry backup check-target"]);
+    let well = backed.restarted_with(|options| options);
+    assert!(!well.records.place.hub.log().contains("warning: "), "{}", well.records.place.hub.log());
     // Without a target there is nothing to do, and it is said what to do.
     let none = hub();
     let refused = operator(&none).fails(6, &["backup", "create"]);

@@ -19,6 +19,12 @@ fn signup_whoami_logout_and_login_by_every_source_of_the_password() {
     assert!(lines[2].starts_with("org_id:  o_"), "{whoami}");
     assert_eq!(lines[3], "role:    admin");
     assert_eq!(ferry.ok(&["logout"]), "logged out\n");
+    // Where nobody is, a login would not help.
+    let nobody = ferry.fails(7, &["--server", "http://127.0.0.1:1", "whoami"]);
+    assert!(
+        nobody.contains("no hub answers at http://127.0.0.1:1") && !nobody.contains("logged in"),
+        "{nobody}"
+    );
     let error = ferry.fails(3, &["whoami"]);
     assert!(error.starts_with("error: "), "{error}");
 

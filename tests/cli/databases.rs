@@ -30,6 +30,10 @@ fn databases_are_created_shown_renamed_and_deleted() {
     let output = ferry.run(&["db", "token", "notes", "--direction", "pull", "--ttl-seconds", "60"]);
     assert_eq!(output.code, Some(0), "{}", output.stderr);
     assert!(output.stderr.contains("# expires at unix "), "{}", output.stderr);
+    assert!(!output.stderr.contains("earlier"), "{}", output.stderr);
+    // A token lives no longer than the hub lets it, and than the session that made it: that is told.
+    let output = ferry.run(&["db", "token", "notes", "--direction", "pull", "--ttl-seconds", "2592000"]);
+    assert!(output.stderr.contains("# earlier than you wanted"), "{}", output.stderr);
     assert!(Socket::open(hub.address(), output.stdout.trim()).is_ok());
 
     // A typo is met with a suggestion.

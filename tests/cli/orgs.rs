@@ -31,7 +31,9 @@ fn organisations_members_and_databases_are_managed_by_the_command_line() {
     let invited = ada.run(&["invite", "create", "bob@example.com", "--org", "team"]);
     assert_eq!((invited.code, invited.stdout.len()), (Some(0), 44), "{}", invited.stdout);
     assert!(
-        invited.stderr.starts_with("# inv_") && invited.stderr.contains("bob@example.com as member"),
+        invited.stderr.contains("# inv_")
+            && invited.stderr.contains("not mailed")
+            && invited.stderr.contains("bob@example.com as member"),
         "{}",
         invited.stderr
     );
@@ -47,11 +49,16 @@ fn organisations_members_and_databases_are_managed_by_the_command_line() {
         assert!(bob.ok(&command).contains("name: app\n"));
     }
     bob.fails(5, &["db", "show", "app"]);
+    // Who has none is told where there may be some.
+    let none = bob.run(&["db", "list"]);
+    assert!(none.stdout.is_empty() && none.stderr.contains("ferry db list --org team"), "{}", none.stderr);
     let token = bob.ok(&["--org", "team", "db", "token", "app", "--direction", "push"]);
     assert!(bob.ok(&["token", "list", "team/app"]).contains("\twrite\t"));
     let file = bob.file("app.db");
     ferry_testkit::sample::Shape::default().create(&file, 20, 1);
     bob.ok(&["push", "app.db", "app", "--org", "team"]);
+    let status = bob.ok(&["status", "app.db"]);
+    assert!(status.starts_with("database  team/app (db_"), "{status}");
     ada.ok(&["clone", "team/app", "copy.db"]);
     ferry_testkit::dump::assert_equal(&file, &ada.file("copy.db"));
 

@@ -15,8 +15,7 @@ use crate::support::{FERRY, hub};
 fn without_a_terminal_only_variables_that_the_command_reads_are_advised() {
     let hub = hub();
     let ferry = Ferry::new(FERRY, &hub.url()).env("FERRY_SERVER", &hub.url());
-    let operator = fs::read_to_string(hub.data_dir().join("operator.token")).unwrap();
-    let ferry = ferry.env("FERRY_OPERATOR_TOKEN", operator.trim());
+    let ferry = ferry.env("FERRY_OPERATOR_TOKEN", &hub.operator_token());
     for arguments in [
         &["signup", "ada@example.com"][..],
         &["admin", "user", "create", "ada@example.com"],

@@ -35,7 +35,8 @@ fn an_email_has_two_parts_and_is_unique_whatever_its_case() {
     let signup = |email: &str| {
         call(hub.address(), EDGEREPLICA, "Signup", &json!({"email": email, "password": PASSWORD}), None)
     };
-    let long = format!("{}@example.com", "a".repeat(243));
+    // 255 bytes, which is one too many.
+    let long = format!("{}@{}example.com", "a".repeat(64), "bcd.efg.".repeat(22) + "hx.");
     for bad in ["", "ada", "ada@", "@example.com", "a@b@c", "a da@example.com", "ada@exam\u{7}ple.com", &long]
     {
         let refusal = refused(signup(bad), "invalid_argument");

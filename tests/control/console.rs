@@ -161,9 +161,12 @@ fn ten_thousand_tables_are_listed_page_by_page() {
         (&table["columns"], &table["key"], &table["own"]),
         (&json!(["id", "x"]), &json!(["rowid"]), &Value::Null)
     );
-    for bad in
-        [json!({"pageSize": 1001}), json!({"pageSize": -1}), json!({"pageToken": "x"}), json!({"at": "3"})]
-    {
+    for bad in [
+        json!({"pageSize": 1001}),
+        json!({"pageSize": -1}),
+        json!({"pageToken": "x"}),
+        json!({"at": "yesterday"}),
+    ] {
         let mut request = json!({"database": place.database});
         request.as_object_mut().unwrap().extend(bad.as_object().unwrap().clone());
         refused(place.user.ferry("ListTables", &request), "invalid_argument");

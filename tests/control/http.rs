@@ -197,8 +197,7 @@ fn behind_a_proxy_signup_needs_an_explicit_setting() {
 fn metrics_need_the_operator_token_where_a_proxy_may_stand_before_the_hub() {
     for setting in ["--trusted-proxies=127.0.0.1", "--public-url=https://hub.example"] {
         let hub = options().arg(setting).start();
-        let operator = std::fs::read_to_string(hub.data_dir().join("operator.token")).unwrap();
-        let authorization = format!("Bearer {}", operator.trim());
+        let authorization = format!("Bearer {}", hub.operator_token());
         let status = |headers: &[(&str, &str)]| {
             http::send(hub.address(), "GET", "/metrics", headers, &[]).unwrap().status
         };
@@ -214,8 +213,7 @@ fn metrics_need_the_operator_token_where_a_proxy_may_stand_before_the_hub() {
 #[test]
 fn metrics_are_served_to_loopback_and_not_through_a_proxy() {
     let hub = hub();
-    let operator = std::fs::read_to_string(hub.data_dir().join("operator.token")).unwrap();
-    let authorization = format!("Bearer {}", operator.trim());
+    let authorization = format!("Bearer {}", hub.operator_token());
     let status =
         |headers: &[(&str, &str)]| http::send(hub.address(), "GET", "/metrics", headers, &[]).unwrap().status;
     assert_eq!(status(&[]), 200);

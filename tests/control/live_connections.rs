@@ -32,10 +32,13 @@ fn send(place: (&Session, &str), method: &str, path: &str, body: &Value) -> http
     .unwrap()
 }
 
-fn append(place: (&Session, &str), text: &str) {
+/// The commit that it is.
+fn append(place: (&Session, &str), text: &str) -> String {
     let body =
         json!({"clientId": "c", "sessionId": "s", "events": [{"name": "said", "args": {"text": text}}]});
-    assert_eq!(send(place, "POST", "events?store=s", &body).status, 201);
+    let answer = send(place, "POST", "events?store=s", &body);
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    answer.header("ferry-seq").unwrap().to_owned()
 }
 
 fn listed(user: &Session, database: &str) -> Vec<Value> {
@@ -76,7 +79,7 @@ fn the_connections_of_every_model_are_listed_until_they_end() {
         ("events", "sse", "events/1", "events"),
         ("records", "sse", "records/1", "nanoseconds"),
         ("ops", "sse", "ops/1", "ops"),
-        ("pages", "sse", "pages/1", ""),
+        ("pages", "sse", "pages/1", "versions"),
         ("events", "ws", "", ""),
     ] {
         let one = of(model, transport).unwrap_or_else(|| panic!("{model} {transport}"));
@@ -93,6 +96,10 @@ fn the_connections_of_every_model_are_listed_until_they_end() {
         of("events", "sse").filter(|one| text(one, "cursor") == "2" && text(one, "behind").is_empty())
     });
     assert_eq!((text(&moved, "scope"), text(&moved, "state")), ("s".to_owned(), "open".to_owned()));
+    let third = append(whole, "three");
+    wait::until("the follower of pages to be told", || {
+        of("pages", "sse").filter(|one| text(one, "cursor") == third)
+    });
     drop((events, records, ops, pages, socket));
     wait::until("the end of all", || listed(&place.user, &place.database).is_empty().then_some(()));
 }
@@ -168,4 +175,68 @@ fn who_is_stuck_is_told_with_the_first_of_its_batch_until_it_passes() {
     assert_eq!(stuck(&team.member), Vec::<Value>::new());
     assert_eq!(push(&[]), 200);
     assert_eq!(stuck(&team.admin), Vec::<Value>::new());
+}
+
+// A phone with a token that may only read, or that has ended, and one whose every change is rejected, were told nowhere.
+// Verifies: OPR-56
+#[test]
+fn who_is_not_let_in_to_write_and_whose_changes_are_all_rejected_is_stuck() {
+    let team = Team::new("viewer");
+    append((&team.admin, &team.database), "one");
+    let minted = |request: Value| token(&team.admin, &team.database, request);
+    let push = |bearer: &str, device: &str, id: &str| {
+        let bearer = format!("Bearer {bearer}");
+        let headers = [("Authorization", &*bearer), ("X-Client-Id", device)];
+        let change = json!({"table": "tasks", "id": id, "op": "insert", "fields": {"text": {"value": "x"}}});
+        let body = json!({"app": "todo", "changes": [change]}).to_string();
+        let path = "/v1/databases/-/records/changes";
+        http::send(team.hub.address(), "POST", path, &headers, body.as_bytes()).unwrap().status
+    };
+    let ops = |bearer: &str| {
+        let bearer = format!("Bearer {bearer}");
+        let headers = [("Authorization", &*bearer)];
+        http::send(team.hub.address(), "POST", "/v1/databases/-/ops", &headers, b"{\"ops\":[]}")
+            .unwrap()
+            .status
+    };
+    let stuck = || {
+        let answer = team.admin.ferry("ListConnections", &json!({"database": team.database})).unwrap();
+        let stuck = answer["stuck"].as_array().cloned().unwrap_or_default();
+        let mut told: Vec<_> = stuck
+            .iter()
+            .map(|one| ["model", "client", "code", "tries"].map(|name| text(one, name)).join(" "))
+            .collect();
+        told.sort();
+        told
+    };
+    let whole = minted(json!({"ops": ["read", "write"]}));
+    let reads = minted(json!({"ops": ["read"]}));
+    let ended = attenuate(&whole, &["exp=1"]);
+    let lists = minted(json!({"ops": ["read", "write"], "caveats": ["tbl=lists"]}));
+    assert_eq!((push(&reads, "reader", "t1"), push(&reads, "reader", "t1")), (403, 403));
+    assert_eq!(push(&ended, "late", "t1"), 401);
+    assert_eq!((push(&lists, "narrow", "t1"), push(&whole, "odd", "")), (200, 200));
+    assert_eq!(ops(&reads), 403);
+    // Strangers are not: whose client it would be nobody knows.
+    assert_eq!((push("nonsense", "stranger", "t1"), push("a.b.c", "stranger", "t1")), (401, 401));
+    let told = stuck();
+    assert_eq!(
+        told[1..],
+        [
+            "records late TOKEN_EXPIRED 1",
+            "records narrow PERMISSION_DENIED 1",
+            "records odd INVALID_ARGUMENT 1",
+            "records reader PERMISSION_DENIED 2",
+        ]
+    );
+    assert!(told[0].starts_with("ops u_") && told[0].ends_with("PERMISSION_DENIED 1"), "{told:?}");
+    for device in ["reader", "late", "narrow", "odd"] {
+        assert_eq!(push(&whole, device, "t1"), 200);
+    }
+    assert_eq!(ops(&whole), 200);
+    assert_eq!(stuck(), [] as [&str; 0]);
+    // They count among the hub's numbers, as those of the other wire do.
+    let metrics = http::get(team.hub.address(), "/metrics").unwrap().text();
+    let counted = metrics.lines().find_map(|line| line.strip_prefix("ferry_records_changes_total "));
+    assert_eq!(counted, Some("4"), "{metrics}");
 }

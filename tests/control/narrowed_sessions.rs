@@ -7,9 +7,17 @@ use super::team::text;
 use crate::support::{Place, refused};
 
 /// RPCs that need no session.
-const PUBLIC: [&str; 5] = ["Signup", "Login", "StartOAuth", "CompleteOAuth", "ResetPassword"];
+const PUBLIC: [&str; 7] = [
+    "Signup",
+    "Login",
+    "StartOAuth",
+    "CompleteOAuth",
+    "ResetPassword",
+    "RequestPasswordReset",
+    "VerifyEmail",
+];
 /// RPCs that take the operator token alone.
-const OPERATOR: [&str; 16] = [
+const OPERATOR: [&str; 20] = [
     "GetServerInfo",
     "ListSigningKeys",
     "RotateSigningKey",
@@ -18,14 +26,18 @@ const OPERATOR: [&str; 16] = [
     "CreateUser",
     "DisableUser",
     "IssuePasswordReset",
+    "TestMail",
     "GetSettings",
     "GetSeries",
     "CreateBackup",
     "VerifyBackup",
     "PruneBackups",
-    "RestoreDatabase",
-    "GetJob",
+    "SetUserOperator",
+    "RunDoctor",
+    "GetLineage",
     "CancelJob",
+    "PauseBackups",
+    "ResumeBackups",
 ];
 
 /// Every RPC of Ferry's service that takes a session, and whether it only reads.

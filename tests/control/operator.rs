@@ -1,7 +1,7 @@
 //! Administration of accounts, session keys and tokens by operators and users.
 
 use ferry_testkit::{
-    Direction, Hub, Session,
+    Direction, Session,
     command::Ferry,
     frames::Frame,
     http,
@@ -12,13 +12,7 @@ use ferry_testkit::{
 };
 use serde_json::{Value, json};
 
-use crate::support::{FERRY, Place, hub, options, refused};
-
-/// The operator at the command line.
-fn operator(hub: &Hub) -> Ferry {
-    let token = std::fs::read_to_string(hub.data_dir().join("operator.token")).unwrap();
-    Ferry::new(FERRY, &hub.url()).env("FERRY_OPERATOR_TOKEN", token.trim())
-}
+use crate::support::{FERRY, Place, hub, operator, options, refused};
 
 /// One more socket, past its greeting.
 fn open(place: &Place, token: &str) -> Socket {

@@ -57,9 +57,9 @@ fn an_organisation_from_its_making_to_its_end() {
 fn an_invitation_code_works_once() {
     let hub = options().env("FERRY_SIGNUP", "invite").start();
     // The first account is made with the operator's token.
-    let operator = std::fs::read_to_string(hub.data_dir().join("operator.token")).unwrap();
+    let operator = hub.operator_token();
     let account = json!({"email": "ada@example.com", "password": PASSWORD});
-    call(hub.address(), FERRY, "CreateUser", &account, Some(operator.trim())).unwrap();
+    call(hub.address(), FERRY, "CreateUser", &account, Some(&operator)).unwrap();
     let ada = ferry_testkit::Session::login(hub.address(), "ada@example.com");
     let org = text(&ada.ferry("CreateOrg", &json!({"name": "team"})).unwrap(), "id");
     let code = invite(&ada, &org, "Bob@Example.com", "member");

@@ -18,6 +18,16 @@ fn open(place: &Place, token: &str) -> Socket {
     socket
 }
 
+/// A session whose token has expired since.
+fn open_with_expired(place: &Place) -> Socket {
+    let request = json!({"databaseId": place.database, "direction": "DIRECTION_PULL", "ttlSeconds": "4"});
+    let answer = place.user.edgereplica("IssueSyncToken", &request).unwrap();
+    let token = answer["token"].as_str().unwrap();
+    let socket = open(place, token);
+    wait::until("the token's expiry", || Socket::open(place.hub.address(), token).is_err().then_some(()));
+    socket
+}
+
 // Verifies: TOK-12, TOK-13, PAG-16
 #[test]
 fn logging_out_ends_the_sessions_tokens_and_sockets() {
@@ -72,15 +82,22 @@ fn a_session_ends_only_sessions_of_its_user() {
     place.user.ferry("Whoami", &json!({})).unwrap();
 }
 
+// Verifies: TOK-12, PAG-16
+#[test]
+fn a_token_that_has_expired_is_revoked_all_the_same() {
+    let place = Place::new();
+    let mut socket = open_with_expired(&place);
+    place.user.ferry("RevokeSession", &json!({})).unwrap();
+    let (took, ending) = wait::timed(|| socket.ending());
+    assert_eq!((ending.code, ending.reason.as_str()), (1008, "token revoked"), "{ending:?}");
+    assert!(took < wait::PROMPT, "closed after {took:?}");
+}
+
 // Verifies: TOK-13, PAG-16
 #[test]
 fn a_running_session_outlives_its_expiry_by_a_minute_at_most() {
     let place = Place::new();
-    let request = json!({"databaseId": place.database, "direction": "DIRECTION_PULL", "ttlSeconds": "4"});
-    let answer = place.user.edgereplica("IssueSyncToken", &request).unwrap();
-    let token = answer["token"].as_str().unwrap();
-    let mut socket = open(&place, token);
-    wait::until("the token's expiry", || Socket::open(place.hub.address(), token).is_err().then_some(()));
+    let mut socket = open_with_expired(&place);
     // Still served: the next wrong frame is answered by its own rule, not by the expiry.
     let (took, ending) = wait::timed(|| {
         let limit = std::time::Duration::from_secs(90);

@@ -110,7 +110,7 @@ impl Scene {
     fn new(cause: Cause) -> Self {
         let team = Team::new("admin");
         let database = team.database.clone();
-        let operator = std::fs::read_to_string(team.hub.data_dir().join("operator.token")).unwrap();
+        let operator = team.hub.operator_token();
         let mut ways = writes(&database);
         let (bearer, id) = match cause {
             ApiKeyRevoked | ApiKeyDatabaseDeleted => {
@@ -146,7 +146,7 @@ impl Scene {
                 (text(&issued, "token"), text(&issued, "tokenId"))
             }
         };
-        let scene = Self { team, bearer, operator: operator.trim().to_owned(), id, ways };
+        let scene = Self { team, bearer, operator, id, ways };
         scene.make_store();
         scene
     }

@@ -4,7 +4,10 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Component, Path, PathBuf},
+    process::Command,
 };
+
+use crate::packaging::{run, tool};
 
 /// What stands before the path of a file that is in the checkout, and in no book.
 const REPOSITORY: &str = "https://github.com/ferry-sync/ferry/blob/main/";
@@ -115,5 +118,18 @@ fn the_book_has_every_page_once() {
     assert_eq!(listed.iter().collect::<Vec<_>>(), there);
     for page in listed {
         assert!(pages[&page].starts_with("# "), "{page} begins with its title");
+    }
+}
+
+// Verifies: OPR-76
+#[test]
+fn the_book_is_made_without_a_warning() {
+    let Some(mdbook) = tool("MDBOOK_BIN", "mdbook") else { return };
+    let book = tempfile::tempdir().unwrap();
+    let told =
+        run(Command::new(mdbook).args(["build", "--dest-dir"]).arg(book.path()).arg(root().join("docs")));
+    assert!(!told.contains("WARN") && !told.contains("ERROR"), "{told}");
+    for page in ["index.html", "watch.html", "functions/tutorial.html"] {
+        assert!(book.path().join(page).is_file(), "{page} is missing");
     }
 }

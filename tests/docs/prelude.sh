@@ -31,11 +31,11 @@ serving() {
     : > serve.log
     "$@" >> serve.log 2>&1 &
     served=$!
-    until grep -q ' listens on ' serve.log; do
+    until grep -q -e ' listens on ' -e '"the hub listens"' serve.log; do
         kill -0 "$served" || { cat serve.log >&2; exit 1; }
         sleep 0.05
     done
-    FERRY_SERVER=$(sed -n 's/.* listens on \(https\{0,1\}:\/\/\)127\.0\.0\.1\(:[0-9]*\).*/\1localhost\2/p' serve.log)
+    FERRY_SERVER=$(sed -n 's/.*\( listens on \|"url":"\)\(https\{0,1\}:\/\/\)127\.0\.0\.1\(:[0-9]*\).*/\2localhost\3/p' serve.log)
     export FERRY_SERVER
 }
 

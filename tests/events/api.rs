@@ -77,6 +77,18 @@ fn a_trailing_slash_of_a_path_is_ignored() {
 
 // Verifies: EVT-70
 #[test]
+fn a_compressed_append_is_told_that_none_are_taken() {
+    let stores = Stores::new();
+    let whole = body(0, &["v1.TodoCreated"]);
+    let response = append_with(&stores, &whole, &[("Content-Encoding", "gzip")]);
+    let error = response.json()["error"].clone();
+    assert_eq!((response.status, &error["reason"]), (415, &json!("ENCODING_NOT_TAKEN")), "{error}");
+    assert!(error["message"].as_str().unwrap().starts_with("Content-Encoding: "), "{error}");
+    assert_eq!(append_with(&stores, &whole, &[("Content-Encoding", "identity")]).status, 201);
+}
+
+// Verifies: EVT-70
+#[test]
 fn pages_show_the_log_and_tell_when_nothing_is_new() {
     let stores = Stores::new();
     let mut socket = stores.open("app");

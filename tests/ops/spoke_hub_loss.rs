@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use ferry_testkit::wait;
 use serde_json::{Value, json};
 
 use super::{
@@ -87,8 +88,11 @@ fn an_empty_hub_at_the_same_url_gets_everything() {
     let spokes = [0, 1].map(|_| spoke_options().arg(format!("--hub-url={}", network.url())).start());
     spokes[0].set("note/1", "title", &json!("kept"));
     spokes[0].sync();
-    spokes[1].sync();
-    let before = spokes[1].status();
+    // An exchange that it joins may have asked the hub before the first one pushed.
+    let before = wait::until("the second one has what the first one pushed", || {
+        spokes[1].sync();
+        Some(spokes[1].status()).filter(|status| status["cursor"] == 1)
+    });
     network.set_target(second.address());
     spokes[1].sync();
     let after = spokes[1].status();

@@ -59,6 +59,23 @@ fn hadolint_finds_nothing_in_the_dockerfile() {
     }
 }
 
+// No daemon is needed for what the image is made of; a stage that is written otherwise fails the script.
+// Verifies: OPR-70
+#[test]
+fn the_steps_of_the_image_make_a_hub_that_runs_as_nobody() {
+    let script = deploy("../tests/packaging/image-steps");
+    // Whatever whoever builds hides from others, or leaves open to them.
+    for umask in ["077", "000"] {
+        let steps = format!("umask {umask} && exec \"$@\"");
+        let told =
+            run(Command::new("bash").args(["-c", &steps, "-"]).arg(&script).arg("--binary").arg(FERRY));
+        assert!(
+            told.contains("ready\thttp://127.0.0.1:") && told.contains("run as a script, without Docker"),
+            "{told}"
+        );
+    }
+}
+
 // Verifies: OPR-71
 #[test]
 fn the_hub_believes_the_proxy_of_its_compose_file_and_nobody_else() {

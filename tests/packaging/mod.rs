@@ -21,12 +21,12 @@ fn deploy(name: &str) -> PathBuf {
 }
 
 /// The text of a file of deploy/.
-fn text(name: &str) -> String {
+pub(crate) fn text(name: &str) -> String {
     std::fs::read_to_string(deploy(name)).expect("the file is there")
 }
 
 /// The program that `variable` names, else the one in PATH; loudly none.
-fn tool(variable: &str, name: &str) -> Option<PathBuf> {
+pub(crate) fn tool(variable: &str, name: &str) -> Option<PathBuf> {
     let named = std::env::var_os(variable).map(PathBuf::from);
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = named
@@ -40,7 +40,7 @@ fn tool(variable: &str, name: &str) -> Option<PathBuf> {
 }
 
 /// Runs a program that must succeed; gives what it printed.
-fn run(command: &mut Command) -> String {
+pub(crate) fn run(command: &mut Command) -> String {
     let Output { status, stdout, stderr } = command.output().expect("the program starts");
     let told = String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr);
     assert!(status.success(), "{command:?}: {status}\n{told}");

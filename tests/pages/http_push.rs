@@ -351,12 +351,15 @@ fn who_may_not_push_or_does_not_say_onto_what_is_refused() {
     assert_eq!(writer.push(EMPTY, &nothing).json()["tag"], EMPTY);
     let known = writer.push_file(None);
     assert_refused(&writer.push(&known.tag, &nothing), 422, "NOT_SQLITE");
-    // Neither does what is no database.
-    let mut bad = writer.file();
-    bad[..16].copy_from_slice(b"SQLite format 4\0");
-    let mut body = writer.body(None, &writer.file());
-    body.replace(0, bad[..4096].to_vec());
-    assert_refused(&writer.push(&known.tag, &body.whole()), 422, "NOT_SQLITE");
+    // Neither does what is no database, nor a page 1 that is not in normal form: its root would be the same.
+    let file = writer.file();
+    let mut no_magic = normal(&file)[0].clone();
+    no_magic[..16].copy_from_slice(b"SQLite format 4\0");
+    for (page1, reason) in [(no_magic, "NOT_SQLITE"), (file[..4096].to_vec(), "BAD_BODY")] {
+        let mut body = writer.body(None, &file);
+        body.replace(0, page1);
+        assert_refused(&writer.push(&known.tag, &body.whole()), 422, reason);
+    }
     assert!(writer.served() == writer.file());
 }
 

@@ -1,6 +1,8 @@
 //! Page sync: EdgeReplica's wire, by an imitation of its unmodified client and by raw frames; and Ferry's own over HTTP.
 
 mod captured;
+mod captured_followers;
+mod captured_history;
 mod captured_readers;
 mod concurrent_pushes;
 mod concurrent_writer;

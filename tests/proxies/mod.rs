@@ -10,6 +10,7 @@ use std::{
 
 use connectrpc::Protocol;
 use ferry_testkit::{
+    collector::Collector,
     command::Ferry,
     http::{self, read_response},
     livestore::{LiveSocket, chain, path},
@@ -61,6 +62,31 @@ fn a_hub_may_lie_below_a_path_of_the_proxy() {
             "ok",
             "the hub is below the path alone"
         );
+    }
+}
+
+// By a trace of its own a client would decide what the hub records, since the hub believes its proxy.
+// Verifies: OPR-71, OPR-80
+#[test]
+fn nobody_outside_decides_what_is_traced() {
+    let tracing = || {
+        let collector = Collector::start();
+        let traced = ["--trusted-proxies=127.0.0.1", "--otlp-sample=1"];
+        let options = traced.into_iter().fold(options(), ferry_testkit::hub::Options::arg);
+        (options.arg(format!("--otlp-endpoint={}", collector.url())).start(), collector)
+    };
+    for through in [nginx, caddy] {
+        let (hub, collector) = tracing();
+        let Some(proxy) = through(&hub, "") else { continue };
+        let unrecorded = ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00");
+        http::send(proxy.plain, "GET", "/readyz", &[unrecorded], b"").unwrap();
+        let grpc = [unrecorded, ("Content-Type", "application/grpc"), ("TE", "trailers")];
+        http::send(proxy.plain, "POST", &format!("/{ADMIN}/Login"), &grpc, &[0; 5]).unwrap();
+        let rpc = format!("POST /{ADMIN}/{{method}}");
+        wait::until("both are recorded", || {
+            let spans = collector.spans();
+            ["GET /readyz", &rpc].iter().all(|name| spans.iter().any(|span| span.name == *name)).then_some(())
+        });
     }
 }
 
@@ -150,8 +176,7 @@ fn a_refusal_comes_before_the_body(address: SocketAddr) {
 
 fn metrics_stay_closed(address: SocketAddr, place: &Place) {
     assert_eq!(http::get(address, "/metrics").unwrap().status, 401);
-    let operator = std::fs::read_to_string(place.hub.data_dir().join("operator.token")).unwrap();
-    let authorization = format!("Bearer {}", operator.trim());
+    let authorization = format!("Bearer {}", place.hub.operator_token());
     let reply = http::send(address, "GET", "/metrics", &[("Authorization", &authorization)], &[]).unwrap();
     assert_eq!(reply.status, 200);
 }

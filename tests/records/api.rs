@@ -94,6 +94,44 @@ fn records_are_read_and_written_one_by_one() {
     assert_eq!(history["entries"].as_array().unwrap().len(), 2);
 }
 
+// Who looked for what a device had just sent, or for who deleted a record, had to know its id.
+// Verifies: REC-35
+#[test]
+fn records_are_listed_the_newest_first_and_deleted_ones_with_who_deleted_them() {
+    let records = Records::new();
+    records.push(
+        "c",
+        "",
+        &json!([insert("tasks", "t1", "a"), insert("tasks", "t2", "b"), insert("tasks", "t3", "c")]),
+    );
+    records.push("c", "", &json!([insert("lists", "l1", "other")]));
+    let delete = json!({"table": "tasks", "id": "t2", "op": "delete", "deletedAt": "2026-01-01T10:05:00Z"});
+    records.push("tablet", "", &json!([delete]));
+    records.v1("PATCH", "/todo/tasks/t1", r#"{"title":"newest"}"#);
+    let listed = |query: &str| records.v1("GET", &format!("/todo/tasks?{query}"), "").json();
+    let ids = |listed: &Value| -> Vec<String> {
+        let ids = listed["records"].as_array().unwrap().iter();
+        ids.map(|record| record["id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(ids(&listed("order=newest")), ["t1", "t3"]);
+    assert_eq!(ids(&listed("order=newest&deleted=true")), ["t1", "t2", "t3"]);
+    assert_eq!(ids(&listed("deleted=true")), ["t1", "t2", "t3"]);
+    let page = listed("order=newest&deleted=true&limit=2");
+    let next = page["next"].as_str().unwrap();
+    assert_eq!(ids(&listed(&format!("order=newest&deleted=true&after={next}"))), ["t3"]);
+    for query in ["deleted=only", "deleted=only&order=newest"] {
+        let gone = listed(query);
+        assert_eq!(ids(&gone), ["t2"], "{query}");
+        let gone = &gone["records"][0];
+        let when = "2026-01-01T10:05:00.000000000Z";
+        assert_eq!((&gone["deletedBy"], &gone["deletedAt"]), (&json!("tablet"), &json!(when)));
+    }
+    assert!(listed("deleted=true")["records"][0]["deletedBy"].is_null());
+    for wrong in ["order=age", "deleted=yes", "order=newest&after=t1"] {
+        assert_eq!(records.v1("GET", &format!("/todo/tasks?{wrong}"), "").status, 400, "{wrong}");
+    }
+}
+
 // A boolean was compared as SQL has it, as 1 or 0, and so `true` found nothing, and then `1` found `true`.
 // Verifies: REC-35
 #[test]

@@ -8,6 +8,7 @@ mod collections;
 mod crash;
 mod database_per_user;
 mod device;
+mod diverged;
 mod edit_delete_conflicts;
 mod faults;
 mod first_write;

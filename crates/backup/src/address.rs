@@ -1,8 +1,10 @@
 //! Where a target lies, as operators write it: `file:///dir`, `s3://bucket/prefix`.
 
-use std::path::PathBuf;
+use std::{io, path::PathBuf};
 
-use crate::{Error, Result};
+use rustix::fs::Access;
+
+use crate::{Error, Result, error::AtPath as _};
 
 /// Longest prefix in a bucket: keys of S3 have 1,024 bytes at most, of which objects need less than 100.
 const PREFIX_MAX_BYTES: usize = 512;
@@ -36,6 +38,19 @@ impl TargetAddress {
              as s3://bucket/prefix"
         )))
     }
+}
+
+/// Whether what is written to `target` would find a folder, as far as looking tells: it is there and may be written, or could be made.
+/// Of a bucket nothing is looked at.
+///
+/// # Errors
+/// Which folder is not there, or not to be written.
+pub fn look_at_folder(target: &str) -> Result<()> {
+    let TargetAddress::Folder(folder) = TargetAddress::parse(target)? else { return Ok(()) };
+    let above = folder.parent().filter(|_| !folder.exists()).unwrap_or(&folder);
+    rustix::fs::access(above, Access::WRITE_OK | Access::EXEC_OK)
+        .map_err(io::Error::from)
+        .at("cannot write to", above)
 }
 
 fn bucket(text: &str, place: &str) -> Result<TargetAddress> {

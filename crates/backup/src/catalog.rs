@@ -197,7 +197,7 @@ impl ChunkCatalog {
     /// Where a chunk stands, in a pack that is whole if there is one.
     pub(crate) fn find(&self, chunk: ChunkId) -> Result<Option<ChunkPlace>> {
         let sql = "SELECT pack, offset, stored, length FROM chunks JOIN packs USING(pack) WHERE chunk = ?1
-                   ORDER BY damaged, present DESC LIMIT 1";
+                   ORDER BY damaged, present DESC, index_name DESC LIMIT 1";
         let mut statement = self.0.prepare_cached(sql)?;
         let found = statement.query_row([chunk.0], |row| {
             let stored = Stored { chunk, offset: row.get(1)?, stored: row.get(2)?, length: row.get(3)? };

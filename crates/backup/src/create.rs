@@ -8,21 +8,27 @@ use std::{
 
 use ferry_core::backup::{
     ChunkId, SnapshotId, index,
-    log::LogStart,
+    log::{LogSpan, LogStart},
     manifest::{
         self, BackedUpDatabase, FileEntry, ImageShape, Manifest, PART_DATABASES, Scope, SnapshotDatabase,
     },
     map::{self, MapEntry, PART_ENTRIES},
 };
-use ferry_sqlite::fault;
-use ferry_types::Root;
+use ferry_sqlite::{
+    fault,
+    pages::dbpage::{Schema, Snapshot},
+};
+use ferry_types::{DatabaseId, Root, RunId};
 
 use crate::{
-    DatabaseFileIdentity, Error, ImageReader, JobProgress, Repository, Result, TargetLock,
+    DatabaseFileIdentity, Error, ImageReader, JobProgress, LogReplay, Repository, Result, TargetLock,
     catalog::index_path,
+    error::AtPath as _,
     image::{ImageTaker, TakenImage},
+    log::base_of,
     packs::Packs,
-    repository::manifest_path,
+    replay::restore_replayed,
+    target_identity::manifest_path,
 };
 
 /// How old is what a process left that did not finish writing it, at least.
@@ -31,7 +37,7 @@ const LEFTOVER_SECONDS: i64 = 60 * 60;
 /// What a snapshot that begins is to be.
 #[derive(Clone, Debug)]
 pub struct NewSnapshot {
-    /// Its name, unless the newest of its scope sorts behind it: then a later one.
+    /// Its name, unless the newest that is there sorts behind it: then a later one.
     pub id: SnapshotId,
     /// The moment, in Unix milliseconds.
     pub time_ms: i64,
@@ -39,6 +45,10 @@ pub struct NewSnapshot {
     pub scope: Scope,
     /// Where the log goes on; `None`: none is shipped.
     pub log: Option<LogStart>,
+    /// What of the log is on the target already, without a gap.
+    pub shipped: Option<LogSpan>,
+    /// The run that takes it; `None`: the hub names none.
+    pub run: Option<RunId>,
     /// The program that makes it.
     pub hub_version: String,
     /// Where packs wait for the target.
@@ -56,6 +66,8 @@ pub struct SnapshotWriter<'a> {
     last_id: Option<SnapshotId>,
     identities: Vec<(String, DatabaseFileIdentity)>,
     is_damaged: bool,
+    /// Where files may lie meanwhile.
+    scratch: PathBuf,
     lock: Box<dyn TargetLock>,
 }
 
@@ -69,7 +81,14 @@ impl<'a> SnapshotWriter<'a> {
         // Of a process that was killed: what is being written is younger, and an hour is enough for clocks that differ.
         repository.target.remove_leftovers(new.time_ms / 1000 - LEFTOVER_SECONDS)?;
         repository.catalog.sync(&*repository.target)?;
-        let newest = repository.newest(new.scope)?;
+        repository.note_found_damage()?;
+        let listed = repository.snapshots()?;
+        // By its name, and by its moment, it comes after all that is there, wherever the clock was set to.
+        let newest_id = listed.first().map(|newest| newest.id);
+        let whole: Vec<Manifest> = listed.into_iter().filter_map(|listed| listed.manifest.ok()).collect();
+        let newest_ms = whole.iter().map(|manifest| base_of(manifest).time_ms).max();
+        let newest_ms = newest_ms.max(repository.log()?.newest_ms());
+        let newest = whole.into_iter().find(|manifest| manifest.scope == new.scope);
         let mut last = BTreeMap::new();
         let mut is_damaged = !repository.catalog.is_whole()?;
         if let Some(newest) = &newest {
@@ -82,11 +101,12 @@ impl<'a> SnapshotWriter<'a> {
                 other => other?,
             }
         }
-        let id = newest.as_ref().map_or(new.id, |newest| new.id.after(newest.id));
+        let id = newest_id.map_or(new.id, |newest| new.id.after(newest));
         let mut manifest = Manifest::new(id, new.time_ms, new.scope);
         manifest.hub_id.clone_from(&repository.identity().hub_id);
         manifest.hub_version.clone_from(&new.hub_version);
-        manifest.log = new.log;
+        (manifest.log, manifest.shipped, manifest.run) = (new.log, new.shipped, new.run);
+        manifest.read_ms = newest_ms.filter(|newest| *newest >= new.time_ms).map(|newest| newest + 1);
         let packs = Packs::new(id, &new.spool, repository.key.clone())?;
         Ok(Self {
             repository,
@@ -97,6 +117,7 @@ impl<'a> SnapshotWriter<'a> {
             last_id: newest.map(|newest| newest.id),
             identities: Vec::new(),
             is_damaged,
+            scratch: new.spool.clone(),
             lock,
         })
     }
@@ -162,6 +183,58 @@ impl<'a> SnapshotWriter<'a> {
         Ok(entry)
     }
 
+    /// What the target has of a database whose own file cannot be read, with what its log has; that may be nothing.
+    ///
+    /// # Errors
+    /// When the target cannot be read. What is damaged there is none.
+    pub fn take_last(&mut self, id: DatabaseId, progress: &JobProgress) -> Result<BackedUpDatabase> {
+        let scratch = self.scratch.join("unread");
+        std::fs::create_dir_all(&scratch).at("cannot make the folder", &scratch)?;
+        let taken = self.taken_again(SnapshotDatabase::Main(id), &scratch, progress);
+        std::fs::remove_dir_all(&scratch).at("cannot remove", &scratch)?;
+        match taken {
+            Err(Error::NotFound(_) | Error::Damaged { .. }) => {
+                let mut entry = Self::empty_entry(SnapshotDatabase::Main(id));
+                entry.unread = Some(0);
+                Ok(entry)
+            }
+            taken => taken,
+        }
+    }
+
+    fn taken_again(
+        &mut self,
+        id: SnapshotDatabase,
+        scratch: &Path,
+        progress: &JobProgress,
+    ) -> Result<BackedUpDatabase> {
+        let plan = self.repository.plan(None, None)?;
+        let manifest = self.repository.manifest(plan.base.name)?;
+        let based = self.repository.database_in(&manifest, &id.to_string())?;
+        let (log, file) = (scratch.join("log"), scratch.join("main.db"));
+        let replay = LogReplay::collect(self.repository, &plan, &log, &|piece| piece.id == id, progress)?;
+        let has_more = replay.has(id);
+        // It need not be brought here to stay where it is.
+        if let Some(mut entry) = based.clone()
+            && !has_more
+            && !self.is_damaged
+        {
+            entry.unread.get_or_insert(manifest.time_ms);
+            return Ok(entry);
+        }
+        let restored =
+            restore_replayed(self.repository, (id, based.as_ref()), Some(&replay), &file, progress)?;
+        drop(replay);
+        let nothing = || Error::NotFound(format!("the target has nothing of {id}"));
+        let restored = restored.filter(|_| file.exists()).ok_or_else(nothing)?;
+        let last = self.last_map(id)?;
+        let image = self.take(&Snapshot::open(&file, Schema::Read)?, &last, progress)?;
+        let mut entry = self.entry(id, &image)?;
+        let of_ms = if has_more { plan.reached_ms() } else { manifest.time_ms };
+        (entry.seq, entry.unread) = (restored.seq, restored.unread.or(Some(of_ms)));
+        Ok(entry)
+    }
+
     /// One that was never written.
     #[must_use]
     pub fn empty_entry(id: SnapshotDatabase) -> BackedUpDatabase {
@@ -180,14 +253,16 @@ impl<'a> SnapshotWriter<'a> {
         self.packs.ship(&*self.repository.target)
     }
 
-    /// The databases so far, by which commit and which root each is known.
+    /// The databases that were read so far, by which commit and which root each is known.
     pub fn states(&self) -> impl Iterator<Item = (SnapshotDatabase, u64, Root)> {
-        self.entries.iter().map(|entry| (entry.id, entry.seq, entry.image().root))
+        let read = self.entries.iter().filter(|entry| entry.unread.is_none());
+        read.map(|entry| (entry.id, entry.seq, entry.image().root))
     }
 
     /// All databases have been read, at `now_ms`.
     pub fn read_until(&mut self, now_ms: i64) {
-        self.manifest.read_ms = Some(now_ms.max(self.manifest.time_ms));
+        let moment = now_ms.max(self.manifest.time_ms);
+        self.manifest.read_ms = Some(self.manifest.read_ms.map_or(moment, |after| moment.max(after)));
     }
 
     /// Adds a file beside the databases.
@@ -214,6 +289,7 @@ impl<'a> SnapshotWriter<'a> {
         let mut entries = std::mem::take(&mut self.entries);
         entries.sort_by_key(|entry| entry.id);
         self.manifest.database_count = entries.len() as u64;
+        self.manifest.unread_count = entries.iter().filter(|entry| entry.unread.is_some()).count() as u64;
         for part in entries.chunks(PART_DATABASES) {
             let part = self.add_content(&manifest::encode_databases(part))?;
             self.manifest.databases.push(part);

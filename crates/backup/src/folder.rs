@@ -13,10 +13,12 @@ use rustix::{
     io::Errno,
 };
 
-use crate::{BackupTarget, Error, ObjectInfo, Result, TargetLock, error::AtPath as _};
+use crate::{BackupTarget, Error, ObjectInfo, ObjectTag, Result, TargetLock, error::AtPath as _};
 
 /// What objects are called until they are whole; no object lies here.
 const UNFINISHED: &str = "tmp";
+/// Bytes of a file that are brought onto the disk at once.
+const SYNCED_AT_ONCE_BYTES: usize = 1 << 20;
 /// Held by whoever changes the folder.
 const LOCK: &str = "lock";
 
@@ -77,7 +79,7 @@ impl Folder {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 opened => {
                     let mut file = opened.at("cannot write", &path)?;
-                    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+                    let written = write_in_steps(&mut file, bytes);
                     if written.is_err() {
                         let _ = fs::remove_file(&path);
                     }
@@ -86,6 +88,16 @@ impl Folder {
             }
         }
     }
+}
+
+/// Writes all of a file onto the disk, step by step: on some file systems a commit of another file waits for all that was
+/// written of this one.
+fn write_in_steps(file: &mut File, bytes: &[u8]) -> io::Result<()> {
+    for step in bytes.chunks(SYNCED_AT_ONCE_BYTES) {
+        file.write_all(step)?;
+        file.sync_data()?;
+    }
+    file.sync_all()
 }
 
 /// Gives a file its name unless that is taken.
@@ -109,6 +121,11 @@ fn rename_new(from: &Path, to: &Path) -> io::Result<bool> {
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// What an object that is replaced is known by.
+fn tag_of(bytes: &[u8]) -> ObjectTag {
+    ObjectTag(blake3::hash(bytes).to_hex().to_string())
 }
 
 fn made(metadata: &Metadata) -> i64 {
@@ -135,9 +152,14 @@ impl BackupTarget for Folder {
         true
     }
 
-    fn swaps(&self, _path: &str) -> Result<bool> {
-        // Two processes that replace a file do not see each other.
-        Ok(false)
+    fn swaps(&self, path: &str) -> Result<bool> {
+        let root = File::open(&self.root).at("cannot open", &self.root)?;
+        // Some network file systems lock no folders: two processes that replace a file do not see each other there.
+        if flock(&root, FlockOperation::LockExclusive).is_err() {
+            return Ok(false);
+        }
+        drop(root);
+        Ok(!self.replace(path, &[], Some(&ObjectTag("of no object".to_owned())))?)
     }
 
     fn get(&self, path: &str, max_bytes: usize) -> Result<Option<Vec<u8>>> {
@@ -152,6 +174,34 @@ impl BackupTarget for Folder {
             return Err(Error::damaged(path, "it is longer than any such object"));
         }
         Ok(Some(bytes))
+    }
+
+    fn get_tagged(&self, path: &str, max_bytes: usize) -> Result<Option<(Vec<u8>, ObjectTag)>> {
+        let found = self.get(path, max_bytes)?;
+        Ok(found.map(|bytes| {
+            let tag = tag_of(&bytes);
+            (bytes, tag)
+        }))
+    }
+
+    fn replace(&self, path: &str, bytes: &[u8], was: Option<&ObjectTag>) -> Result<bool> {
+        let to = self.path_of(path);
+        self.make_folder(&self.root)?;
+        // Only for the moment between look and write; some network file systems lock no folders.
+        let root = File::open(&self.root).at("cannot open", &self.root)?;
+        let _ = flock(&root, FlockOperation::LockExclusive);
+        let there = match fs::read(&to) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            read => Some(tag_of(&read.at("cannot read", &to)?)),
+        };
+        if there.as_ref() != was {
+            return Ok(false);
+        }
+        let from = self.write_unfinished(bytes)?;
+        fs::rename(&from, &to).at("cannot write", &to)?;
+        ferry_sqlite::fault::point("backup.object.replaced")?;
+        ferry_sqlite::folder::sync(&self.root).at("cannot sync", &self.root)?;
+        Ok(true)
     }
 
     fn get_range(&self, path: &str, offset: u64, length: usize) -> Result<Vec<u8>> {
@@ -257,6 +307,22 @@ mod tests {
         folder.delete("packs/00/x").unwrap();
         folder.delete("packs/00/x").unwrap();
         assert_eq!(folder.list("packs").unwrap(), []);
+    }
+
+    #[test]
+    fn an_object_is_replaced_only_by_who_knows_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::new(dir.path());
+        let look = || folder.get_tagged("a.json", 10).unwrap();
+        assert_eq!(look(), None);
+        assert!(folder.replace("a.json", b"one", None).unwrap());
+        assert!(!folder.replace("a.json", b"two", None).unwrap());
+        let (one, tag) = look().unwrap();
+        assert_eq!(one, b"one");
+        assert!(folder.replace("a.json", b"two", Some(&tag)).unwrap());
+        assert!(!folder.replace("a.json", b"three", Some(&tag)).unwrap());
+        assert_eq!(look().unwrap().0, b"two");
+        assert_eq!(folder.list(UNFINISHED).unwrap(), [], "nothing is left over");
     }
 
     #[test]

@@ -20,7 +20,7 @@ impl DatabaseFileIdentity {
     pub fn of(main: &Path) -> io::Result<Option<Self>> {
         let now = clock_gettime(ClockId::Realtime).tv_sec;
         let mut bytes = Vec::new();
-        for path in [main.to_owned(), sidecars::beside(main, "-wal")] {
+        for (path, has_ctime) in [(main.to_owned(), true), (sidecars::beside(main, "-wal"), false)] {
             let metadata = match path.metadata() {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     bytes.push(0);
@@ -28,11 +28,17 @@ impl DatabaseFileIdentity {
                 }
                 looked => looked?,
             };
-            if metadata.mtime().max(metadata.ctime()) > now - SETTLED_SECONDS {
+            // A WAL without content is none: whoever reads a database that nobody has open makes one.
+            if !has_ctime && metadata.size() == 0 {
+                bytes.push(0);
+                continue;
+            }
+            let written = if has_ctime { metadata.mtime().max(metadata.ctime()) } else { metadata.mtime() };
+            if written > now - SETTLED_SECONDS {
                 return Ok(None);
             }
             bytes.push(1);
-            note(&metadata, &mut bytes);
+            note(&metadata, has_ctime, &mut bytes);
         }
         Ok(Some(Self(bytes)))
     }
@@ -43,11 +49,15 @@ impl DatabaseFileIdentity {
     }
 }
 
-fn note(metadata: &Metadata, bytes: &mut Vec<u8>) {
+/// Of a WAL its inode's time is left out: where root runs the hub, SQLite sets the WAL's owner whenever it opens the file to read,
+/// so that reading alone would be a change. What is written shows in the time of its content, too.
+fn note(metadata: &Metadata, has_ctime: bool, bytes: &mut Vec<u8>) {
     for number in [metadata.dev(), metadata.ino(), metadata.size()] {
         bytes.extend_from_slice(&number.to_le_bytes());
     }
-    for time in [metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec()] {
+    let changed = [metadata.ctime(), metadata.ctime_nsec()];
+    let times = [metadata.mtime(), metadata.mtime_nsec()].into_iter();
+    for time in times.chain(changed.into_iter().filter(|_| has_ctime)) {
         bytes.extend_from_slice(&time.to_le_bytes());
     }
 }

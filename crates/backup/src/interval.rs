@@ -2,20 +2,23 @@
 //! brought to each target (OPR-05, OPR-07).
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
 
 use ferry_core::backup::{
-    log::{IntervalTimes, LogInterval, LogObject, RunId},
-    segment::{LogObjectWriter, PAGE_NUMBER_BYTES, PIECE_BYTES, SegmentPiece},
+    log::{IntervalTimes, LOG_FOLDER, LogContents, LogInterval, LogMark, LogObject, LogSpan},
+    manifest::SnapshotDatabase,
+    segment::{IntervalDatabases, LogObjectWriter, PAGE_NUMBER_BYTES, PIECE_BYTES, SegmentPiece},
 };
 use ferry_sqlite::{fault, folder};
-use ferry_types::{PageNo, PageSize};
+use ferry_types::{PageNo, PageSize, RunId};
 
-use crate::{BackupKey, BackupTarget, Error, Result, error::AtPath as _, repository::read_identity};
+use crate::{BackupKey, BackupTarget, Error, Result, error::AtPath as _, target_identity::read_identity};
 
-const ZSTD_LEVEL: i32 = 3;
+/// How pages of the log are compressed.
+pub(crate) const ZSTD_LEVEL: i32 = 3;
 
 /// An interval that begins.
 #[derive(Clone, Debug)]
@@ -30,6 +33,8 @@ pub struct NewInterval {
     pub key: Option<BackupKey>,
     /// Most bytes that it may have.
     pub max_bytes: u64,
+    /// The databases of the interval before it, which it tells in case that one is lost.
+    pub before: Option<IntervalDatabases>,
 }
 
 /// Reads pages, in their order, one after the other into the room.
@@ -39,6 +44,7 @@ pub type ReadPages<'a> = dyn FnMut(&[PageNo], &mut dyn FnMut(PageNo, &[u8])) -> 
 pub struct IntervalWriter {
     new: NewInterval,
     object: LogObjectWriter,
+    databases: BTreeSet<SnapshotDatabase>,
     files: SpooledFiles,
     is_torn: bool,
 }
@@ -50,7 +56,9 @@ impl IntervalWriter {
     /// When the spool cannot be made.
     pub fn begin(new: NewInterval) -> Result<Self> {
         folder::create(&new.spool).at("cannot make the folder", &new.spool)?;
-        Ok(Self { new, object: LogObjectWriter::default(), files: SpooledFiles::default(), is_torn: false })
+        let object = LogObjectWriter::behind(new.before.clone());
+        let (files, databases) = (SpooledFiles::default(), BTreeSet::new());
+        Ok(Self { new, object, databases, files, is_torn: false })
     }
 
     /// Adds these pages of a database, as `read` hands them out.
@@ -74,6 +82,7 @@ impl IntervalWriter {
                 zstd::bulk::compress(&raw, ZSTD_LEVEL).at("cannot compress for", &self.new.spool)?;
             let described = segment.part(piece, !rest.is_empty());
             self.object.add(described, &compressed, raw.len());
+            self.databases.insert(segment.id);
             self.is_torn = !rest.is_empty();
             if self.object.is_full() {
                 self.write(None)?;
@@ -101,20 +110,25 @@ impl IntervalWriter {
         }
         // The last object has the times in its name, even if it holds nothing more.
         self.write(Some(times))?;
-        let NewInterval { run, number, .. } = self.new;
+        let span = LogSpan::of(self.new.run, self.new.number);
         let parts = u32::try_from(self.files.0.len()).unwrap_or(u32::MAX);
-        Ok(Some(SpooledInterval { interval: LogInterval { run, number, parts, times }, files: self.files }))
+        let databases = IntervalDatabases::of(&self.databases);
+        Ok(Some(SpooledInterval {
+            interval: LogInterval { span, parts, times },
+            databases,
+            files: self.files,
+        }))
     }
 
     fn write(&mut self, times: Option<IntervalTimes>) -> Result<()> {
         let part = u32::try_from(self.files.0.len()).unwrap_or(u32::MAX);
-        let object = LogObject { run: self.new.run, interval: self.new.number, part, times };
+        let object = LogObject { span: LogSpan::of(self.new.run, self.new.number), part, times };
         let name = object.to_string();
         let mut bytes = std::mem::take(&mut self.object).finish();
         if let Some(key) = &self.new.key {
             bytes = key.seal(&name, &bytes)?;
         }
-        let file = self.new.spool.join(format!("{}-{:010}-{part:05}", object.run, object.interval));
+        let file = self.new.spool.join(format!("{}-{:010}-{part:05}", self.new.run, self.new.number));
         let length = bytes.len() as u64;
         if self.files.bytes() + length > self.new.max_bytes {
             return Err(Error::SpoolFull(format!(
@@ -153,10 +167,18 @@ impl Drop for SpooledFiles {
 pub struct SpooledInterval {
     /// Which one.
     pub interval: LogInterval,
+    /// What it holds something of.
+    pub databases: IntervalDatabases,
     files: SpooledFiles,
 }
 
 impl SpooledInterval {
+    /// Its number.
+    #[must_use]
+    pub const fn number(&self) -> u64 {
+        self.interval.span.last
+    }
+
     /// Its bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
@@ -189,6 +211,54 @@ impl SpooledInterval {
         }
         Ok(())
     }
+}
+
+/// Notes on a target that these intervals, the last of which is `last`, are all there, and takes back what was noted before: so
+/// much of the log can be missed if it is gone, whatever becomes of the hub.
+///
+/// # Errors
+/// When the target cannot be written.
+pub fn note_log_head(
+    target: &dyn BackupTarget,
+    key: Option<&BackupKey>,
+    (span, last): (LogSpan, &SpooledInterval),
+    earlier: Option<LogMark>,
+) -> Result<LogMark> {
+    let mark = LogMark::Head(span, last.interval.times.to_ms);
+    let name = mark.to_string();
+    let bytes = serde_json::to_vec(&last.databases).expect("BUG: text and numbers are JSON");
+    target.put_new(&name, &key.map_or(Ok(bytes.clone()), |key| key.seal(&name, &bytes))?)?;
+    if let Some(earlier) = earlier.filter(|earlier| *earlier != mark) {
+        target.delete(&earlier.to_string())?;
+    }
+    Ok(mark)
+}
+
+/// The first of these intervals that a target lacks; those whose length is known must have it.
+///
+/// # Errors
+/// When the target cannot be listed.
+pub fn find_lost_interval(
+    target: &dyn BackupTarget,
+    span: LogSpan,
+    lengths: &BTreeMap<u64, u64>,
+) -> Result<Option<u64>> {
+    let listed = target.list(&format!("{LOG_FOLDER}/{}", span.run))?;
+    let there = LogContents::of(listed.iter().map(|object| object.path.as_str()));
+    let bytes: BTreeMap<&str, u64> =
+        listed.iter().map(|object| (object.path.as_str(), object.bytes)).collect();
+    // What a prune removed is not missed.
+    let mut number = span.first.max(there.pruned_below(span.run));
+    while number <= span.last {
+        let Some(found) = there.interval(span.run, number) else { return Ok(Some(number)) };
+        let length: u64 = found.objects().filter_map(|object| bytes.get(&*object.to_string())).sum();
+        let is_single = found.span.first == found.span.last;
+        if is_single && lengths.get(&number).is_some_and(|known| *known != length) {
+            return Ok(Some(number));
+        }
+        number = found.span.last + 1;
+    }
+    Ok(None)
 }
 
 /// Removes what a process that ended left waiting.

@@ -16,21 +16,15 @@ use crate::{
     BackupKey, BackupTarget, Error, Result,
     catalog::{ChunkCatalog, pack_path},
     error::AtPath as _,
+    sealer::{SealedChunk, Sealer},
 };
-
-const ZSTD_LEVEL: i32 = 3;
-
-/// What a chunk is called where it is sealed.
-pub(crate) fn sealed_name(chunk: ChunkId) -> String {
-    format!("chunk {chunk}")
-}
 
 /// The new chunks of a snapshot.
 pub(crate) struct Packs {
     snapshot: SnapshotId,
     spool: PathBuf,
-    /// What chunks are sealed with, before anything of them touches a disk.
-    key: Option<BackupKey>,
+    /// Chunks are sealed before anything of them touches a disk.
+    sealer: Sealer,
     /// What the next pack holds so far.
     open: Vec<u8>,
     open_chunks: Vec<Stored>,
@@ -48,9 +42,9 @@ impl Packs {
     pub(crate) fn new(snapshot: SnapshotId, spool: &Path, key: Option<BackupKey>) -> Result<Self> {
         ferry_sqlite::folder::create(spool).at("cannot make the folder", spool)?;
         Ok(Self {
+            sealer: Sealer::start(key, spool)?,
             snapshot,
             spool: spool.to_owned(),
-            key,
             open: Vec::new(),
             open_chunks: Vec::new(),
             waiting: Vec::new(),
@@ -65,15 +59,20 @@ impl Packs {
         if self.new.contains(&chunk) || catalog.has(chunk)? {
             return Ok(());
         }
-        let mut bytes = zstd::bulk::compress(content, ZSTD_LEVEL).at("cannot compress for", &self.spool)?;
-        if let Some(key) = &self.key {
-            bytes = key.seal(&sealed_name(chunk), &bytes)?;
-        }
-        let number = |length: usize| u32::try_from(length).expect("BUG: chunks and packs are bounded");
-        let (offset, stored) = (number(self.open.len()), number(bytes.len()));
-        self.open_chunks.push(Stored { chunk, offset, stored, length: number(content.len()) });
-        self.open.extend_from_slice(&bytes);
+        self.sealer.hand_over(chunk, content)?;
         self.new.insert(chunk);
+        while let Some(sealed) = self.sealer.ready()? {
+            self.pack(&sealed)?;
+        }
+        Ok(())
+    }
+
+    fn pack(&mut self, sealed: &SealedChunk) -> Result<()> {
+        let number = |length: usize| u32::try_from(length).expect("BUG: chunks and packs are bounded");
+        let (offset, stored) = (number(self.open.len()), number(sealed.bytes.len()));
+        let length = number(sealed.length);
+        self.open_chunks.push(Stored { chunk: sealed.chunk, offset, stored, length });
+        self.open.extend_from_slice(&sealed.bytes);
         if self.open.len() >= PACK_BYTES as usize { self.close() } else { Ok(()) }
     }
 
@@ -113,6 +112,9 @@ impl Packs {
 
     /// Brings all that is left to the target. Returns what it has now of this snapshot.
     pub(crate) fn finish(mut self, target: &dyn BackupTarget) -> Result<Vec<PackIndex>> {
+        while let Some(sealed) = self.sealer.next()? {
+            self.pack(&sealed)?;
+        }
         self.close()?;
         self.ship(target)?;
         Ok(std::mem::take(&mut self.shipped))

@@ -121,5 +121,7 @@ fn compare_and_swap(target: &dyn BackupTarget, path: &str) -> Result<TargetCheck
     if target.swaps(path)? {
         return Ok(TargetCheckOutcome::Ok);
     }
-    Ok(TargetCheckOutcome::Lacking("not offered (If-Match): backups do not need it".to_owned()))
+    Ok(TargetCheckOutcome::Lacking(
+        "not offered (If-Match, or locks of a folder): backups do not need it".to_owned(),
+    ))
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ferry_core::backup::{
     PackId, SnapshotId, index,
-    log::{LOG_FOLDER, LogBase, LogContents, LogObject},
+    log::{LOG_FOLDER, LogBase, LogContents, LogMark, LogObject, LogStart},
     manifest::{Manifest, Scope},
     retention::{self, Retention},
 };
@@ -13,8 +13,9 @@ use ferry_sqlite::fault;
 use crate::{
     Error, JobProgress, Repository, Result, SnapshotVerdict, TargetLock,
     catalog::{index_path, pack_of, pack_path},
+    history::is_of,
     log::base_of,
-    repository::manifest_path,
+    target_identity::manifest_path,
 };
 
 /// How long what no snapshot names stays, in seconds: one may be under way.
@@ -43,32 +44,43 @@ pub fn prune(
 ) -> Result<PruneReport> {
     let lock = repository.target.lock()?;
     repository.catalog.sync(&*repository.target)?;
-    let mut scopes: BTreeMap<Scope, BTreeMap<SnapshotId, Manifest>> = BTreeMap::new();
+    // What another hub left as this one takes the place of nothing.
+    let history = repository.history()?;
+    let mut scopes: BTreeMap<(Scope, bool), BTreeMap<SnapshotId, Manifest>> = BTreeMap::new();
     for listed in repository.snapshots()? {
         let manifest = listed.manifest.map_err(|error| nothing_removed(&error))?;
-        scopes.entry(manifest.scope).or_default().insert(listed.id, manifest);
+        let scope = (manifest.scope, is_of(&history, &manifest));
+        scopes.entry(scope).or_default().insert(listed.id, manifest);
     }
     let mut report = PruneReport::default();
     repository.catalog.begin_marking()?;
     let verdicts = repository.verdicts()?;
-    let mut log = PrunedLog::default();
-    for (scope, manifests) in &scopes {
-        let mut kept = kept(keep, &manifests.keys().copied().collect(), &verdicts);
-        if *scope == Scope::Hub {
-            let whole =
-                manifests.values().filter(|manifest| verdicts.get(&manifest.id).is_none_or(|v| v.is_whole));
-            let bases: Vec<LogBase<SnapshotId>> = whole.map(base_of).collect();
-            log = PrunedLog::find(repository, &bases, &mut kept, (now, log_days))?;
-        }
-        for (id, manifest) in manifests {
-            if kept.contains(id) {
-                mark(repository, manifest, progress).map_err(|error| nothing_removed(&error))?;
-            } else {
-                report.removed.push(*id);
-            }
+    let mut stay: BTreeSet<SnapshotId> =
+        scopes.values().flat_map(|manifests| kept(keep, manifests, &verdicts)).collect();
+    let all = || scopes.iter().flat_map(|(of, manifests)| manifests.values().map(move |one| (of, one)));
+    let of_hubs = all().filter(|((scope, _), _)| *scope == Scope::Hub);
+    let whole: Vec<(bool, LogBase<SnapshotId>)> = of_hubs
+        .filter(|(_, manifest)| verdicts.get(&manifest.id).is_none_or(|verdict| verdict.is_whole))
+        .map(|((_, is_owners), manifest)| (*is_owners, base_of(manifest)))
+        .collect();
+    let log = match &*whole {
+        [] => PrunedLog::default(),
+        whole => PrunedLog::find(repository, whole, &mut stay, (now, log_days))?,
+    };
+    for (_, manifest) in all() {
+        if stay.contains(&manifest.id) {
+            mark(repository, manifest, progress).map_err(|error| nothing_removed(&error))?;
+        } else {
+            report.removed.push(manifest.id);
         }
     }
     if !dry_run {
+        // Before any snapshot goes that explains why something is not there.
+        for start in &log.pruned {
+            lock.check()?;
+            repository.target.put_new(&LogMark::Pruned(*start).to_string(), b"")?;
+            fault::point("backup.prune.mark")?;
+        }
         for id in &report.removed {
             lock.check()?;
             repository.target.delete(&manifest_path(*id))?;
@@ -88,21 +100,29 @@ pub fn prune(
 #[derive(Default)]
 struct PrunedLog {
     objects: Vec<LogObject>,
+    /// What is noted before, so that nobody misses them.
+    pruned: Vec<LogStart>,
+    /// Marks that tell nothing then.
+    marks: Vec<LogMark>,
     /// Bytes of each object that lies there.
     bytes: BTreeMap<String, u64>,
 }
 
 impl PrunedLog {
-    /// Looks what goes, and adds the snapshots to `kept` that the rest begins with.
+    /// Looks what goes, of snapshots that are the owner's or another hub's, and adds the snapshots to `kept` that the rest begins with.
     fn find(
         repository: &Repository,
-        bases: &[LogBase<SnapshotId>],
+        whole: &[(bool, LogBase<SnapshotId>)],
         kept: &mut BTreeSet<SnapshotId>,
         (now, days): (i64, u32),
     ) -> Result<Self> {
         let listed = repository.target.list(LOG_FOLDER)?;
         let log = LogContents::of(listed.iter().map(|object| object.path.as_str()));
-        let retained = log.retained(bases, kept, (now.saturating_mul(1000), days));
+        let bases: Vec<LogBase<SnapshotId>> = whole.iter().map(|(_, base)| *base).collect();
+        let owners: BTreeSet<SnapshotId> =
+            whole.iter().filter(|(is_owners, _)| *is_owners).map(|(_, base)| base.name).collect();
+        let retained =
+            log.retained(&bases, kept, |name| owners.contains(&name), (now.saturating_mul(1000), days));
         kept.extend(retained.needed);
         let made: BTreeMap<&str, i64> =
             listed.iter().map(|object| (object.path.as_str(), object.made)).collect();
@@ -116,7 +136,7 @@ impl PrunedLog {
             retained.removed.iter().flat_map(|one| one.objects().collect::<Vec<_>>().into_iter().rev()),
         );
         let bytes = listed.iter().map(|object| (object.path.clone(), object.bytes)).collect();
-        Ok(Self { objects, bytes })
+        Ok(Self { objects, pruned: retained.pruned, marks: retained.marks, bytes })
     }
 
     fn remove(
@@ -126,6 +146,13 @@ impl PrunedLog {
         dry_run: bool,
         report: &mut PruneReport,
     ) -> Result<()> {
+        if !dry_run {
+            for mark in self.marks {
+                lock.check()?;
+                repository.target.delete(&mark.to_string())?;
+                fault::point("backup.prune.mark")?;
+            }
+        }
         for path in self.objects.iter().map(LogObject::to_string) {
             report.freed_bytes += self.bytes.get(&path).copied().unwrap_or(0);
             if !dry_run {
@@ -138,19 +165,27 @@ impl PrunedLog {
     }
 }
 
-/// Those that `keep` names; and as many whole ones where some of these are known to be damaged; and the newest that was
-/// found whole, since those after it may not be.
+/// Those that `keep` names; and as many whole ones where some of these are known to be damaged, or lack what could not be read;
+/// and the newest that was found whole, since those after it may not be.
 fn kept(
     keep: &Retention,
-    all: &BTreeSet<SnapshotId>,
+    manifests: &BTreeMap<SnapshotId, Manifest>,
     verdicts: &BTreeMap<SnapshotId, SnapshotVerdict>,
 ) -> BTreeSet<SnapshotId> {
     let is =
         |id: &&SnapshotId, whole: bool| verdicts.get(id).is_some_and(|verdict| verdict.is_whole == whole);
-    let undamaged = all.iter().filter(|id| !is(id, false)).copied().collect();
-    let mut kept = retention::kept(keep, all);
-    kept.extend(retention::kept(keep, &undamaged));
-    kept.extend(all.iter().rev().find(|id| is(id, true)));
+    let all: BTreeSet<SnapshotId> = manifests.keys().copied().collect();
+    let undamaged: BTreeSet<SnapshotId> = all.iter().filter(|id| !is(id, false)).copied().collect();
+    let has_all = |id: &&SnapshotId| manifests[*id].unread_count == 0;
+    let complete: BTreeSet<SnapshotId> = undamaged.iter().filter(has_all).copied().collect();
+    let mut kept = BTreeSet::new();
+    for these in [&all, &undamaged, &complete] {
+        kept.extend(retention::kept(keep, these));
+    }
+    // A partial one counts only where none that has all comes behind it.
+    let last_complete = complete.last();
+    kept.extend(all.iter().rev().find(|id| is(id, true) && last_complete.is_none_or(|last| *id >= last)));
+    kept.extend(complete.iter().rev().find(|id| is(id, true)));
     kept
 }
 

@@ -14,7 +14,7 @@ use ferry_core::{
         SnapshotId, chunk,
         log::{LogInterval, LogObject, LogPlan},
         manifest::{BackedUpDatabase, ImageShape, SnapshotDatabase},
-        segment::{OBJECT_MAX_BYTES, PAGE_NUMBER_BYTES, ReadLogObject, SegmentPiece},
+        segment::{IntervalDatabases, OBJECT_MAX_BYTES, PAGE_NUMBER_BYTES, ReadLogObject, SegmentPiece},
     },
     pages::{header, tree},
 };
@@ -33,6 +33,8 @@ pub struct LogReplay {
     last: BTreeMap<SnapshotDatabase, SegmentPiece>,
     /// Commit of control.db in the snapshot, as the log counts them.
     control_seq: u64,
+    /// What is told of the interval before the first.
+    before: Option<IntervalDatabases>,
 }
 
 impl Drop for LogReplay {
@@ -54,17 +56,35 @@ impl LogReplay {
         wanted: &dyn Fn(&SegmentPiece) -> bool,
         progress: &JobProgress,
     ) -> Result<Self> {
+        let control_seq = plan.base.log.map_or(0, |start| start.interval);
+        let gathered = Self::gathered(repository, &plan.intervals, folder, wanted, progress);
+        let mut replay = gathered.map_err(|error| repository.damaged_log(plan, error))?;
+        replay.control_seq = control_seq;
+        Ok(replay)
+    }
+
+    /// Reads these intervals.
+    pub(crate) fn gathered(
+        repository: &Repository,
+        intervals: &[LogInterval],
+        folder: &Path,
+        wanted: &dyn Fn(&SegmentPiece) -> bool,
+        progress: &JobProgress,
+    ) -> Result<Self> {
         match fs::remove_dir_all(folder) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(error).at("cannot remove", folder);
             }
             _ => folder::create(folder).at("cannot make the folder", folder)?,
         }
-        let control_seq = plan.base.log.map_or(0, |start| start.interval);
-        let mut replay = Self { folder: folder.to_owned(), last: BTreeMap::new(), control_seq };
-        for object in plan.intervals.iter().flat_map(LogInterval::objects) {
+        let last = BTreeMap::new();
+        let mut replay = Self { folder: folder.to_owned(), last, control_seq: 0, before: None };
+        for (index, object) in intervals.iter().flat_map(LogInterval::objects).enumerate() {
             progress.check()?;
-            replay.gather(repository, object, wanted)?;
+            let before = replay.gather(repository, object, wanted)?;
+            if index == 0 {
+                replay.before = before;
+            }
         }
         Ok(replay)
     }
@@ -74,7 +94,7 @@ impl LogReplay {
         repository: &Repository,
         object: LogObject,
         wanted: &dyn Fn(&SegmentPiece) -> bool,
-    ) -> Result<()> {
+    ) -> Result<Option<IntervalDatabases>> {
         let path = object.to_string();
         let bytes = repository.target.get(&path, OBJECT_MAX_BYTES)?;
         let bytes = bytes.ok_or_else(|| Error::damaged(&*path, "it is missing"))?;
@@ -88,10 +108,15 @@ impl LogReplay {
             opened.and_then(|mut file| file.write_all(&whole)).at("cannot write", &file)?;
             self.last.insert(piece.id, piece.clone());
         }
-        Ok(())
+        Ok(read.before)
     }
 
-    fn file_of(&self, id: SnapshotDatabase) -> PathBuf {
+    /// What is told of the interval before the first.
+    pub(crate) fn before(&self) -> Option<IntervalDatabases> {
+        self.before.clone()
+    }
+
+    pub(crate) fn file_of(&self, id: SnapshotDatabase) -> PathBuf {
         self.folder.join(format!("{id}.log"))
     }
 
@@ -100,20 +125,26 @@ impl LogReplay {
         self.last.values()
     }
 
+    /// The last commit of this one that it tells of.
+    fn last_seq(&self, id: SnapshotDatabase) -> Option<u64> {
+        self.last.get(&id).map(|piece| piece.seq)
+    }
+
     /// Whether it holds something of this one.
     pub(crate) fn has(&self, id: SnapshotDatabase) -> bool {
         self.last.contains_key(&id)
     }
 
-    /// Plays upon the image in `file` what there is of the database; `seq` is the commit that it shows, `None` if it has no page.
-    /// Returns what the file is then, whose root was compared; `None`: there was nothing new.
+    /// Plays upon the image in `file` what there is of the database; `seq` is the commit that it shows, `None` if it has no page. Upon
+    /// one that stands in for what could not be read (`is_unread`) only what leads on from it is played. Returns what the file is then,
+    /// whose root was compared; `None`: there was nothing new.
     ///
     /// # Errors
     /// When something is missing, or the image is not what it should be.
     pub(crate) fn apply(
         &self,
         id: SnapshotDatabase,
-        seq: Option<u64>,
+        (seq, is_unread): (Option<u64>, bool),
         file: &Path,
         progress: &JobProgress,
     ) -> Result<Option<SegmentPiece>> {
@@ -129,6 +160,7 @@ impl LogReplay {
             file: opened.at("cannot write", file)?,
             path: file,
             at: seq,
+            may_lack: is_unread,
             played: None,
             takes: false,
         };
@@ -141,7 +173,7 @@ impl LogReplay {
 }
 
 /// The next piece that was gathered; `None` at the end.
-fn next_piece(from: &mut impl Read) -> io::Result<Option<(SegmentPiece, Vec<u8>)>> {
+pub(crate) fn next_piece(from: &mut impl Read) -> io::Result<Option<(SegmentPiece, Vec<u8>)>> {
     let mut length = [0; 4];
     match from.read_exact(&mut length) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
@@ -161,6 +193,8 @@ struct Playing<'a> {
     path: &'a Path,
     /// The commit that it shows.
     at: Option<u64>,
+    /// Whether there may be pieces between which something lies that nobody has.
+    may_lack: bool,
     /// What was played last.
     played: Option<SegmentPiece>,
     /// Whether the pieces that come now are played.
@@ -202,6 +236,7 @@ impl Playing<'_> {
         match self.at {
             Some(at) if piece.seq <= at => Ok(false),
             Some(at) if base <= at => Ok(true),
+            _ if self.may_lack => Ok(false),
             at => Err(Error::damaged(
                 "log",
                 format!(
@@ -284,14 +319,26 @@ pub(crate) fn restore_replayed(
         }
         None => {}
     }
-    let seq = entry.filter(|entry| entry.image().page_size.is_some()).map(|entry| entry.seq);
+    let seq = entry.and_then(BackedUpDatabase::shown_seq);
+    let unread = entry.and_then(|entry| entry.unread);
     let played = match replay {
-        Some(replay) => replay.apply(id, seq, to, progress),
+        Some(replay) => replay.apply(id, (seq, unread.is_some()), to, progress),
         None => Ok(None),
     };
     match played {
-        Ok(Some(piece)) => Ok(Some(described(&piece))),
-        Ok(None) => Ok(entry.cloned()),
+        Ok(Some(piece)) => {
+            let is_last = replay.and_then(|replay| replay.last_seq(id)) == Some(piece.seq);
+            let mut entry = described(&piece);
+            entry.unread = unread.filter(|_| !is_last);
+            Ok(Some(entry))
+        }
+        Ok(None) => {
+            if seq.is_none() && unread.is_some() {
+                // Nothing of it was there, and nothing that came later leads on from nothing.
+                let _ = fs::remove_file(to);
+            }
+            Ok(entry.cloned())
+        }
         Err(error) => {
             let _ = fs::remove_file(to);
             Err(error)

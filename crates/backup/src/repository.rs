@@ -4,41 +4,25 @@ use std::path::Path;
 
 use ferry_core::backup::{
     ChunkId, FORMAT, SnapshotId,
+    log::TargetHistory,
     manifest::{self, BackedUpDatabase, MANIFEST_MAX_BYTES, Manifest, Scope, SnapshotDatabase},
     map::{self, MapEntry},
 };
-use serde::{Deserialize, Serialize};
 
 use crate::{
-    BackupKey, BackupTarget, Error, Result,
+    BackupKey, BackupTarget, DamagedSnapshot, Error, Result, SnapshotVerdict,
+    anchor::read_anchor,
     catalog::{ChunkCatalog, ChunkPlace, pack_path},
+    history::is_of,
     key::CIPHER,
     known_targets::KnownTargets,
-    packs::sealed_name,
     probe::{TargetCheck, check_target},
     sealed_target::SealedTarget,
+    sealer::sealed_name,
+    target_identity::{
+        IDENTITY, PLAIN, SNAPSHOTS, TargetIdentity, manifest_path, read_identity, snapshot_of,
+    },
 };
-
-const IDENTITY: &str = "ferry-backup.json";
-const IDENTITY_MAX_BYTES: usize = 64 << 10;
-const SNAPSHOTS: &str = "snapshots";
-/// The cipher of what is not encrypted.
-const PLAIN: &str = "none";
-
-/// Whose a target is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TargetIdentity {
-    format: u32,
-    /// What tells it from other targets.
-    pub target_id: String,
-    /// The hub whose backups it holds.
-    pub hub_id: String,
-    /// How objects are encrypted; `none`.
-    cipher: String,
-    /// Fingerprint of the key, if they are.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    key_check: Option<String>,
-}
 
 /// A snapshot of a target.
 #[derive(Debug)]
@@ -47,6 +31,23 @@ pub struct ListedSnapshot {
     pub id: SnapshotId,
     /// Its manifest, or what is wrong with it.
     pub manifest: Result<Manifest>,
+    /// When its manifest was written, in Unix seconds by the target's clock.
+    pub(crate) made: i64,
+}
+
+impl ListedSnapshot {
+    /// How it is, in a word, by what verifying it found and by the history of the target's owner: `damaged`; `other`, another hub took it;
+    /// `partial`, it lacks what could not be read; `complete`.
+    #[must_use]
+    pub fn state(&self, verdict: Option<SnapshotVerdict>, history: &TargetHistory) -> &'static str {
+        match &self.manifest {
+            Err(_) => "damaged",
+            Ok(_) if verdict.is_some_and(|verdict| !verdict.is_whole) => "damaged",
+            Ok(manifest) if !is_of(history, manifest) => "other",
+            Ok(manifest) if manifest.unread_count > 0 => "partial",
+            Ok(_) => "complete",
+        }
+    }
 }
 
 /// A target with backups.
@@ -56,10 +57,6 @@ pub struct Repository {
     /// What its objects are encrypted with.
     pub(crate) key: Option<BackupKey>,
     identity: TargetIdentity,
-}
-
-pub(crate) fn manifest_path(id: SnapshotId) -> String {
-    format!("{SNAPSHOTS}/{id}.json")
 }
 
 impl Repository {
@@ -74,7 +71,7 @@ impl Repository {
         catalog: Option<&Path>,
     ) -> Result<Self> {
         let Some(identity) = read_identity(&*target)? else {
-            return Err(Error::NotFound(format!("{} holds no backups of a hub", target.url())));
+            return Err(no_identity(&*target, key)?);
         };
         identity.check_key(target.url(), key)?;
         let target: Box<dyn BackupTarget> = match key {
@@ -156,9 +153,15 @@ impl Repository {
     pub fn snapshots(&self) -> Result<Vec<ListedSnapshot>> {
         let mut listed = Vec::new();
         for object in self.target.list(SNAPSHOTS)?.iter().rev() {
-            let name = object.path.strip_prefix("snapshots/").and_then(|name| name.strip_suffix(".json"));
-            if let Some(Ok(id)) = name.map(str::parse::<SnapshotId>) {
-                listed.push(ListedSnapshot { id, manifest: self.manifest(id) });
+            let Some(id) = snapshot_of(&object.path) else { continue };
+            match self.manifest(id) {
+                // Removed meanwhile.
+                Err(Error::NotFound(_)) => {}
+                // The others cannot be read either.
+                Err(error @ (Error::Unreachable(_) | Error::Refused(_) | Error::Cancelled)) => {
+                    return Err(error);
+                }
+                manifest => listed.push(ListedSnapshot { id, manifest, made: object.made }),
             }
         }
         Ok(listed)
@@ -172,27 +175,18 @@ impl Repository {
         let path = manifest_path(id);
         let bytes = self.target.get(&path, MANIFEST_MAX_BYTES)?.ok_or_else(|| {
             Error::NotFound(format!(
-                "{} has no snapshot {id}: `ferry backup list` tells those that it has",
+                "{} has no backup {id}: `ferry backup list` tells those that it has",
                 self.url()
             ))
         })?;
         Manifest::decode(id, &bytes).map_err(|malformed| Error::malformed(path, &malformed))
     }
 
-    /// The newest snapshot of this scope whose manifest is whole; `None`: there is none.
+    /// The database of this id, or of this name if no other has it, in the snapshot `id`; without one, in the newest that has
+    /// it.
     ///
     /// # Errors
-    /// When they cannot be listed or read.
-    pub fn newest(&self, scope: Scope) -> Result<Option<Manifest>> {
-        let mut whole = self.snapshots()?.into_iter().filter_map(|listed| listed.manifest.ok());
-        Ok(whole.find(|manifest| manifest.scope == scope))
-    }
-
-    /// The database of this id, or of this name if no other has it, in the snapshot `id`; without one, in the newest whole
-    /// snapshot that has it.
-    ///
-    /// # Errors
-    /// When none has it, several have the name, or they cannot be read.
+    /// When none has it, several have the name, they cannot be read, or one that is newer is damaged and may have it.
     pub fn find_database(&self, id: Option<SnapshotId>, name: &str) -> Result<(Manifest, BackedUpDatabase)> {
         if let Some(id) = id {
             let manifest = self.manifest(id)?;
@@ -200,11 +194,25 @@ impl Repository {
             let none = || Error::NotFound(format!("the backup {id} has no database {name}"));
             return Ok((manifest, found.ok_or_else(none)?));
         }
+        let (mut damaged, history) = (None, self.history()?);
         for listed in self.snapshots()? {
-            let Ok(manifest) = listed.manifest else { continue };
-            if let Some(found) = self.database_in(&manifest, name)? {
-                return Ok((manifest, found));
-            }
+            let manifest = match &listed.manifest {
+                Ok(manifest) if !is_of(&history, manifest) => continue,
+                Ok(manifest) => manifest,
+                Err(error) => {
+                    damaged.get_or_insert_with(|| DamagedSnapshot::of(&listed, error));
+                    continue;
+                }
+            };
+            let Some(found) = self.database_in(manifest, name)? else { continue };
+            let Some(damaged) = damaged else { return Ok((listed.manifest?, found)) };
+            return Err(damaged.refusal(&format!(
+                "it may have {name}: the newest backup that has it and whose manifest is whole is {}: name that one to take it",
+                listed.id
+            )));
+        }
+        if let Some(damaged) = damaged {
+            return Err(damaged.refusal(&format!("it may have {name}, and no other backup there has")));
         }
         Err(Error::NotFound(format!("{} has no backup with a database {name}", self.url())))
     }
@@ -311,42 +319,27 @@ impl Repository {
     }
 }
 
-impl TargetIdentity {
-    /// Whether this is the key of what lies there.
-    fn check_key(&self, url: &str, key: Option<&BackupKey>) -> Result<()> {
-        let its = self.key_check.as_deref().unwrap_or_default();
-        match (&*self.cipher, key) {
-            (PLAIN, None) => Ok(()),
-            (PLAIN, Some(_)) => Err(Error::Invalid(format!(
-                "the backups in {url} are not encrypted, and backup.key_file is set: name a target of its own for encrypted \
-                 ones, or leave the key out for this one"
-            ))),
-            (_, None) => Err(Error::WrongKey(format!(
-                "the backups in {url} are encrypted with the key {its}: name its file by backup.key_file \
-                 (FERRY_BACKUP_KEY_FILE)"
-            ))),
-            (_, Some(key)) if key.fingerprint() == its => Ok(()),
-            (_, Some(key)) => Err(Error::WrongKey(format!(
-                "the backups in {url} are encrypted with the key {its}, and backup.key_file holds {}",
-                key.fingerprint()
-            ))),
-        }
+/// The error where nothing says whose a target is: it has no backups, or only lacks that object.
+fn no_identity(target: &dyn BackupTarget, key: Option<&BackupKey>) -> Result<Error> {
+    let url = target.url();
+    let snapshots =
+        target.list(SNAPSHOTS)?.iter().filter(|object| snapshot_of(&object.path).is_some()).count();
+    if snapshots == 0 {
+        return Ok(Error::NotFound(format!("{url} holds no backups of a hub")));
     }
-}
-
-pub(crate) fn read_identity(target: &dyn BackupTarget) -> Result<Option<TargetIdentity>> {
-    let Some(bytes) = target.get(IDENTITY, IDENTITY_MAX_BYTES)? else { return Ok(None) };
-    let identity: TargetIdentity =
-        serde_json::from_slice(&bytes).map_err(|error| Error::damaged(IDENTITY, error.to_string()))?;
-    let is_name = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    if identity.format != FORMAT || ![PLAIN, CIPHER].contains(&&*identity.cipher) {
-        return Err(Error::Invalid(format!(
-            "the backups in {} were written by a newer ferry: use that one",
-            target.url()
-        )));
-    }
-    if !is_name(&identity.target_id) {
-        return Err(Error::damaged(IDENTITY, "its target_id is no name"));
-    }
-    Ok(Some(identity))
+    let hub_id = match read_anchor(target, key) {
+        Ok(Some((anchor, _))) => anchor.hub_id,
+        _ => "the hub's id, which its snapshots name".to_owned(),
+    };
+    let mend = match key {
+        None => format!(
+            "; if they are not encrypted, this object does: {{\"format\":{FORMAT},\"target_id\":\"letters and digits\",\
+             \"hub_id\":\"{hub_id}\",\"cipher\":\"{PLAIN}\"}}"
+        ),
+        Some(_) => String::new(),
+    };
+    let what = format!(
+        "it is missing in {url}, which has {snapshots} snapshots, and nothing is read without it: put it back from a copy of the target{mend}"
+    );
+    Ok(Error::damaged(IDENTITY, what))
 }

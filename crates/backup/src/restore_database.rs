@@ -59,8 +59,8 @@ impl WantedDatabase {
             return alone();
         }
         let plan = match repository.plan(self.backup, self.at) {
-            // Backups of the database alone may be there.
-            Err(Error::NotFound(_)) if self.at.is_none() => return alone(),
+            // Backups of the database alone may be there, and newer than one that is damaged.
+            Err(Error::NotFound(_) | Error::Damaged { .. }) if self.at.is_none() => return alone(),
             plan => plan?,
         };
         let manifest = repository.manifest(plan.base.name)?;
@@ -129,6 +129,15 @@ impl FoundDatabase {
         };
         let restored =
             restore_replayed(repository, (id, self.entry.as_ref()), replay.as_ref(), to, progress)?;
+        let unread = restored.as_ref().and_then(|entry| entry.unread);
+        if unread == Some(0) {
+            let _ = std::fs::remove_file(to);
+            return Err(Error::NotFound(format!(
+                "the backup {} was taken when the database {} could not be read, and has nothing of it: name an older one, as \
+                 `ferry backup list` shows them",
+                self.plan.base.name, wanted.database
+            )));
+        }
         let entry = restored.ok_or_else(|| {
             Error::NotFound(format!("nothing had been written to the database {} then", wanted.database))
         })?;
@@ -139,6 +148,10 @@ impl FoundDatabase {
             let _ = std::fs::remove_file(to);
             return Err(error);
         }
-        Ok(RestoredDatabase { backup: self.plan.base.name, time_ms: self.reached_ms(), entry })
+        Ok(RestoredDatabase {
+            backup: self.plan.base.name,
+            time_ms: unread.unwrap_or_else(|| self.reached_ms()),
+            entry,
+        })
     }
 }

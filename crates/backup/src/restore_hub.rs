@@ -14,16 +14,20 @@ use ferry_core::backup::{
     manifest::{BackedUpDatabase, SnapshotDatabase},
 };
 use ferry_sqlite::{NativeSql, connection, fault, folder, meta::seq_of};
-use ferry_types::DatabaseId;
+use ferry_types::{DatabaseId, UnixMillis};
+use rusqlite::Connection;
 
 use crate::{
     Error, JobProgress, LogReplay, Repository, RestoreStamp, Result,
     error::AtPath as _,
+    known_targets::KnownTargets,
     replay::restore_replayed,
     restore::check_integrity,
     stamp::{close, stamp_database},
 };
 
+/// Where a hub keeps what it knows of its backups.
+const HUBS_OWN: &str = "backup";
 /// What the folder is called until all of it is on disk: its name and this.
 const UNFINISHED: &str = ".part";
 /// And a file beside it, by which one that a killed restore left is known.
@@ -64,8 +68,12 @@ pub struct RestoreReport {
     pub time_ms: i64,
     /// Whether the signing keys and the operator's token were in the backup.
     pub has_keys: bool,
-    /// API keys and JWT settings that are valid again, for review: `<database id>\t<kind>\t<label>`.
+    /// What is valid again, for review: API keys and JWT settings, `<database id>\t<kind>\t<label>`, and users who may operate the
+    /// hub, `<user id>\toperator\t<e-mail>`.
     pub review: Vec<String>,
+    /// Databases whose files could not be read when the backup was taken, and of which moment they are: `<name>\t<id>\t<time>`;
+    /// without a time nothing of it was there.
+    pub unread: Vec<String>,
 }
 
 /// Restores a hub.
@@ -163,7 +171,7 @@ fn fill(
     })?;
     if !has_control {
         return Err(Error::Invalid(format!(
-            "the snapshot {id} is of {}, not of a whole hub: restore it with --database",
+            "the backup {id} is of {}, not of a whole hub: restore it with --database",
             manifest.scope
         )));
     }
@@ -175,6 +183,10 @@ fn fill(
         write_file(&part.join(&file.path), &repository.content(file.chunk)?)?;
         report.has_keys |= file.path == "keyring.json";
     }
+    // The hub that starts here goes on shipping where it comes from: if that is gone then, it is not made anew.
+    let known = part.join(HUBS_OWN);
+    folder::create(&known).at("cannot make the folder", &known)?;
+    KnownTargets::read(&known)?.note(repository.url(), &repository.identity().target_id)?;
     report.review = stamp_control(&part.join("control.db"), restore)?;
     fault::point("restore.stamped")?;
     Ok(report)
@@ -207,8 +219,9 @@ impl Filling<'_> {
                 }
                 report.databases += 1;
                 // Looking must not make a file: one that was never written has none.
-                let is_empty = entry.is_none_or(|entry| entry.image().page_size.is_none());
+                let is_empty = entry.and_then(BackedUpDatabase::shown_seq).is_none();
                 if is_empty && !self.replay.is_some_and(|replay| replay.has(id)) {
+                    report.unread.extend(entry.and_then(unread_line));
                     return Ok(());
                 }
                 let dir = self.part.join("databases").join(main.to_string());
@@ -217,7 +230,8 @@ impl Filling<'_> {
             }
         };
         let restored = restore_replayed(self.repository, (id, entry), self.replay, &path, self.progress)?;
-        if let Some(restored) = restored {
+        report.unread.extend(restored.as_ref().and_then(unread_line));
+        if let Some(restored) = restored.filter(|_| path.exists()) {
             report.bytes += restored.bytes();
             let is_replica = restored.kind == "replica";
             if self.restore.check && !is_replica {
@@ -236,6 +250,15 @@ impl Filling<'_> {
         fault::point("restore.database")?;
         Ok(())
     }
+}
+
+/// What is told of a database that stands as an earlier backup had it; `None`: it does not.
+fn unread_line(entry: &BackedUpDatabase) -> Option<String> {
+    let time = match entry.unread? {
+        0 => String::new(),
+        of_ms => UnixMillis(of_ms).to_string(),
+    };
+    Some(format!("{}\t{}\t{time}", entry.name, entry.id))
 }
 
 /// The databases that a control.db names and that were written. Nobody else has it open.
@@ -259,6 +282,14 @@ fn stamp_control(path: &Path, restore: &HubRestore) -> Result<Vec<String>> {
             "DELETE FROM password_resets",
             "DELETE FROM oauth_states",
         ]);
+        // An older program has none.
+        for (table, statement) in
+            [("outbox", "DELETE FROM outbox"), ("email_verifications", "DELETE FROM email_verifications")]
+        {
+            if connection.table_exists(None, table)? {
+                statements.push(statement);
+            }
+        }
     }
     connection.execute_batch(&statements.join(";"))?;
     // A break of all databases, which no run has begun with: the hub that starts here knows by it what it is (OPR-31). An
@@ -282,15 +313,24 @@ fn stamp_control(path: &Path, restore: &HubRestore) -> Result<Vec<String>> {
         (restore.stamp.now.0, restore.plan.base.name.to_string()),
     )?;
     connection.execute_batch("COMMIT")?;
-    let review = {
-        let sql = "SELECT database_id || char(9) || 'api key' || char(9) || label FROM api_keys WHERE revoked IS NULL
-                   UNION ALL SELECT database_id || char(9) || 'jwt settings' || char(9) FROM jwt_settings ORDER BY 1";
-        let mut statement = connection.prepare(sql)?;
-        let rows = statement.query_map([], |row| row.get(0))?;
-        rows.collect::<rusqlite::Result<_>>()?
-    };
+    let review = review(&connection)?;
     close(connection)?;
     Ok(review)
+}
+
+/// What may have been taken back since the backup, and is valid again.
+fn review(connection: &Connection) -> Result<Vec<String>> {
+    let mut sql =
+        "SELECT database_id || char(9) || 'api key' || char(9) || label FROM api_keys WHERE revoked IS NULL
+         UNION ALL SELECT database_id || char(9) || 'jwt settings' || char(9) FROM jwt_settings"
+            .to_owned();
+    // Users of an older program operate nothing.
+    if connection.column_exists(None, "users", "operator")? {
+        sql += " UNION ALL SELECT id || char(9) || 'operator' || char(9) || email FROM users WHERE operator AND NOT disabled";
+    }
+    let mut statement = connection.prepare(&format!("{sql} ORDER BY 1"))?;
+    let rows = statement.query_map([], |row| row.get(0))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 fn publish(part: &Path, to: &Path) -> Result<()> {

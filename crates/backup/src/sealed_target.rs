@@ -1,7 +1,7 @@
 //! A target whose objects are sealed whole: lists, indexes, what verifying found. Packs hold chunks that are sealed one by
 //! one, since they are read so.
 
-use crate::{BackupKey, BackupTarget, Error, ObjectInfo, Result, TargetLock, key::SEAL_BYTES};
+use crate::{BackupKey, BackupTarget, Error, ObjectInfo, ObjectTag, Result, TargetLock, key::SEAL_BYTES};
 
 pub(crate) struct SealedTarget {
     target: Box<dyn BackupTarget>,
@@ -48,6 +48,14 @@ impl BackupTarget for SealedTarget {
         };
         let opened = self.key.open(path, &sealed);
         opened.map(Some).ok_or_else(|| Error::damaged(path, "it is not what was sealed under this name"))
+    }
+
+    fn get_tagged(&self, path: &str, max_bytes: usize) -> Result<Option<(Vec<u8>, ObjectTag)>> {
+        self.target.get_tagged(path, max_bytes)
+    }
+
+    fn replace(&self, path: &str, bytes: &[u8], was: Option<&ObjectTag>) -> Result<bool> {
+        self.target.replace(path, bytes, was)
     }
 
     fn get_range(&self, path: &str, offset: u64, length: usize) -> Result<Vec<u8>> {

@@ -13,6 +13,10 @@ pub struct ObjectInfo {
     pub made: i64,
 }
 
+/// By which an object that is replaced is known, until it is replaced again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectTag(pub(crate) String);
+
 /// Held by whoever changes a target; let go when dropped.
 pub trait TargetLock: Send {
     /// Asked before what others could undo.
@@ -22,7 +26,7 @@ pub trait TargetLock: Send {
     fn check(&self) -> Result<()>;
 }
 
-/// A place for objects. Paths are relative, with `/` between their parts.
+/// A place for objects, which are made once and stay as they are but for the one that is replaced. Paths are relative, with `/` between their parts.
 pub trait BackupTarget: Send + Sync {
     /// Its address, without secrets.
     fn url(&self) -> &str;
@@ -47,6 +51,19 @@ pub trait BackupTarget: Send + Sync {
     /// # Errors
     /// When it cannot be read, or is longer.
     fn get(&self, path: &str, max_bytes: usize) -> Result<Option<Vec<u8>>>;
+
+    /// The whole object, of `max_bytes` at most, and its tag; `None`: there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is longer.
+    fn get_tagged(&self, path: &str, max_bytes: usize) -> Result<Option<(Vec<u8>, ObjectTag)>>;
+
+    /// Puts an object in the place of the one that has the tag `was`, or where none is. False: another one stands there by now. Where the
+    /// target does not know such conditions this process looks before it writes.
+    ///
+    /// # Errors
+    /// When the target cannot be written.
+    fn replace(&self, path: &str, bytes: &[u8], was: Option<&ObjectTag>) -> Result<bool>;
 
     /// Bytes `offset` up to `offset + length` of an object.
     ///

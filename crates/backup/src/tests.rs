@@ -8,14 +8,15 @@ use std::{
 
 use ferry_core::backup::{
     SnapshotId,
+    log::{IntervalTimes, LogMark, LogObject, LogSpan, LogStart},
     manifest::{Scope, SnapshotDatabase},
     retention::{self, Retention},
 };
-use ferry_types::{DatabaseId, PageCount, PageNo, PageSize, UnixMillis};
+use ferry_types::{DatabaseId, PageCount, PageNo, PageSize, RunId, UnixMillis};
 
 use crate::{
-    BackupTarget, Error, ImageReader, JobProgress, NewSnapshot, ObjectInfo, Repository, Result,
-    SnapshotWriter, TargetLock, VerifyMode, prune, restore_file, verify,
+    BackupTarget, Error, ImageReader, JobProgress, NewSnapshot, ObjectInfo, ObjectTag, Repository, Result,
+    SnapshotWriter, TargetLock, VerifyMode, find_lost_interval, prune, restore_file, verify,
 };
 
 const DAY: i64 = 86_400;
@@ -79,6 +80,15 @@ impl BackupTarget for Memory {
 
     fn get(&self, path: &str, _: usize) -> Result<Option<Vec<u8>>> {
         Ok(self.lock().all.get(path).map(|(bytes, _)| bytes.clone()))
+    }
+
+    fn get_tagged(&self, path: &str, max_bytes: usize) -> Result<Option<(Vec<u8>, ObjectTag)>> {
+        let found = self.get(path, max_bytes)?;
+        Ok(found.map(|bytes| (bytes.clone(), ObjectTag(blake3::hash(&bytes).to_string()))))
+    }
+
+    fn replace(&self, _: &str, _: &[u8], _: Option<&ObjectTag>) -> Result<bool> {
+        unreachable!("no hub ships here")
     }
 
     fn get_range(&self, path: &str, offset: u64, length: usize) -> Result<Vec<u8>> {
@@ -186,6 +196,8 @@ fn snapshot(repository: &mut Repository, hub: &Hub, id: SnapshotId, spool: &Path
         time_ms: id.seconds() * 1000,
         scope: Scope::Hub,
         log: None,
+        shipped: None,
+        run: None,
         hub_version: String::new(),
         spool: spool.to_owned(),
     };
@@ -281,4 +293,25 @@ fn every_snapshot_that_is_listed_has_what_it_names_whatever_was_killed() {
 
 fn uuid(n: u128) -> uuid::Uuid {
     uuid::Uuid::from_u128(n)
+}
+
+// Verifies: OPR-09
+#[test]
+fn what_a_prune_removed_of_a_log_is_not_missed() {
+    let target = Memory::default();
+    let run = RunId(0x0101_0101_0101_0101);
+    let times = IntervalTimes { from_ms: 1, to_ms: 2 };
+    for number in 5..8 {
+        let object = LogObject { span: LogSpan::of(run, number), part: 0, times: Some(times) };
+        assert!(target.put_new(&object.to_string(), b"x").unwrap());
+    }
+    let all = LogSpan { run, first: 1, last: 7 };
+    let lost = || find_lost_interval(&target, all, &BTreeMap::new()).unwrap();
+    assert_eq!(lost(), Some(1));
+    let pruned = LogMark::Pruned(LogStart { run, interval: 5 });
+    assert!(target.put_new(&pruned.to_string(), b"").unwrap());
+    assert_eq!(lost(), None);
+    let sixth = LogObject { span: LogSpan::of(run, 6), part: 0, times: Some(times) };
+    target.delete(&sixth.to_string()).unwrap();
+    assert_eq!(lost(), Some(6));
 }

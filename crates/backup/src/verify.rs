@@ -53,9 +53,16 @@ pub fn verify(
 ) -> Result<Manifest> {
     let mut wrong = Vec::new();
     // What is wrong with the log is no fault of the snapshot's.
-    let replay = match mode {
-        VerifyMode::Quick => Ok(None),
-        VerifyMode::Full | VerifyMode::Sample(..) => collect(repository, id, scratch, progress),
+    let (plan, lost) = match repository.manifest(id) {
+        Ok(manifest) => repository.following(&manifest).map(|(plan, lost)| (Some(plan), lost))?,
+        // Told by whoever looks at it next.
+        Err(_) => (None, Vec::new()),
+    };
+    let replay = match (mode, plan) {
+        (VerifyMode::Full | VerifyMode::Sample(..), Some(plan)) if !plan.intervals.is_empty() => {
+            LogReplay::collect(repository, &plan, &scratch.join("log"), &|_| true, progress).map(Some)
+        }
+        _ => Ok(None),
     };
     let played = replay.as_ref().ok().and_then(Option::as_ref);
     let looked = look(repository, id, (mode, scratch, played), progress, |found, is_of_log| {
@@ -78,25 +85,13 @@ pub fn verify(
         )?;
     }
     let manifest = looked?;
-    replay.map(|_| manifest)
-}
-
-/// What of the log follows a snapshot; `None`: nothing.
-fn collect(
-    repository: &Repository,
-    id: SnapshotId,
-    scratch: &Path,
-    progress: &JobProgress,
-) -> Result<Option<LogReplay>> {
-    let plan = match repository.manifest(id) {
-        Ok(manifest) => repository.following(&manifest)?,
-        // Told by whoever looks at it next.
-        Err(_) => return Ok(None),
-    };
-    if plan.intervals.is_empty() {
-        return Ok(None);
+    replay?;
+    for missing in &lost {
+        for id in missing.databases() {
+            each(VerifiedDatabase { id: *id, found: Err(missing.error(None)) });
+        }
     }
-    LogReplay::collect(repository, &plan, &scratch.join("log"), &|_| true, progress).map(Some)
+    lost.first().map_or(Ok(manifest), |missing| Err(missing.error(None)))
 }
 
 fn look(
@@ -195,8 +190,9 @@ impl Scratched<'_> {
         }
         let root = entry.map_or_else(tree::empty_root, |entry| entry.image().root);
         let Some(replay) = self.replay else { return Ok(Ok(root)) };
-        let seq = entry.filter(|entry| entry.image().page_size.is_some()).map(|entry| entry.seq);
-        let played = replay.apply(id, seq, file, self.progress);
+        let seq = entry.and_then(BackedUpDatabase::shown_seq);
+        let is_unread = entry.is_some_and(|entry| entry.unread.is_some());
+        let played = replay.apply(id, (seq, is_unread), file, self.progress);
         Ok(played.and_then(|piece| match piece {
             None => Ok(root),
             Some(piece) => check(&piece.kind).map(|()| piece.image().root),

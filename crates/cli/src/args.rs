@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, error::ErrorKind};
 
 use crate::{
     commands::{
@@ -12,6 +12,7 @@ use crate::{
         signup, spoke, status, sync, token, upgrade_check, verify, versions, wait,
     },
     context::Global,
+    examples::fitted,
     failure::{self, Failure},
     output,
 };
@@ -100,7 +101,7 @@ pub(crate) enum Command {
     /// Change your password, or set a new one with a code
     #[command(subcommand)]
     Password(password::Command),
-    /// Delete your account
+    /// Confirm your e-mail address, delete your account
     #[command(subcommand)]
     Account(account::Command),
     /// Event logs: stores, exports, events
@@ -127,7 +128,7 @@ pub(crate) enum Command {
     /// Name hubs and organisations, to change between them
     #[command(subcommand)]
     Profile(profile::Command),
-    /// Operate a hub: accounts, signing keys
+    /// Operate a hub: accounts, signing keys, settings, audit trail, lineage, mail
     Admin(admin::Args),
     /// Take, list, verify, restore and prune backups of a hub
     Backup(backup::Args),
@@ -145,7 +146,7 @@ pub(crate) enum Command {
     Status(status::Args),
     /// Show which tables of a file were changed since it was synced
     Diff(diff::Args),
-    /// Compare a file with the hub's version, byte for byte, and have SQLite check it
+    /// Compare each page of a file with the hub's version, and have SQLite check it
     Verify(verify::Args),
     /// List the versions of a database that its hub keeps
     Versions(versions::Args),
@@ -172,7 +173,13 @@ pub(crate) enum Command {
 
 /// Parses the command line. Help and mistakes are told here; the code is what to exit with.
 pub(crate) fn parse() -> Result<Arguments, ExitCode> {
-    Arguments::try_parse().map_err(|error| {
+    let mut grammar = grammar();
+    // In a pipe lines are as long as they are.
+    if let Some((width, _)) = terminal_size::terminal_size() {
+        grammar = fitted(grammar, usize::from(width.0));
+    }
+    let parsed = grammar.try_get_matches().and_then(|found| Arguments::from_arg_matches(&found));
+    parsed.map_err(|error| {
         let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
         if !asked && std::env::args_os().any(|argument| argument == "--json") {
             let text = error.render().to_string();

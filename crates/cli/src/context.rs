@@ -8,7 +8,7 @@ use ferry_client::{
     admin::AdminClient,
     pages::{NoTokens, PagesClient, TokenStore},
     progress::Progress,
-    tls,
+    status, tls,
 };
 use ferry_hub::clock::SystemClock;
 use ferry_types::Code;
@@ -41,6 +41,14 @@ pub(crate) struct Global {
     pub(crate) json: bool,
 }
 
+/// Has this process trust the authorities alone that `--cacert` or FERRY_CACERT names.
+pub(crate) fn trust_named(cacert: Option<PathBuf>) -> Result<(), Failure> {
+    match cacert.or_else(|| variable("FERRY_CACERT").map(PathBuf::from)) {
+        Some(file) => Ok(tls::trust_only(&file)?),
+        None => Ok(()),
+    }
+}
+
 /// The resolved globals of one command.
 pub(crate) struct Context {
     /// The hub.
@@ -67,9 +75,7 @@ impl Context {
             (None, None, Some(text)) => named(&text, "config.toml")?,
             (None, None, None) => named(DEFAULT_SERVER, "the default")?,
         };
-        if let Some(file) = global.cacert.or_else(|| variable("FERRY_CACERT").map(PathBuf::from)) {
-            tls::trust_only(&file)?;
-        }
+        trust_named(global.cacert)?;
         let org = global.org.or(profile.org).unwrap_or_default();
         Ok(Self { server, json: global.json, is_server_given, org, settings_dir })
     }
@@ -87,6 +93,11 @@ impl Context {
         Ok(Self { server: named(&server, "config.toml")?, is_server_given: true, org, ..self })
     }
 
+    /// Whether nobody named an organisation, so that commands are about the personal one.
+    pub(crate) fn is_own_org(&self) -> bool {
+        self.org.is_empty()
+    }
+
     /// What the hub gave us earlier.
     pub(crate) fn credentials(&self) -> SavedCredentials {
         SavedCredentials::new(&self.settings_dir, &self.server)
@@ -99,6 +110,10 @@ impl Context {
             None => self.credentials().session()?.map(|session| session.token),
         };
         session.ok_or_else(|| {
+            // Whoever has the address wrong is not to be sent to a login there.
+            if let Err(error) = status::answers(&self.server) {
+                return error.into();
+            }
             ClientError::new(
                 ClientErrorCode::Table(Code::Unauthenticated),
                 "NOT_LOGGED_IN",

@@ -60,7 +60,7 @@ impl LocalHub {
             let stop = stop.clone();
             async move {
                 if let Err(lost) = server.run(stop).await {
-                    tracing::error!("{lost}");
+                    tracing::error!(cause = %lost, "the hub stops at once");
                 }
             }
         });

@@ -6,6 +6,7 @@ mod context;
 mod decisions;
 mod deploy_words;
 mod embedded;
+mod examples;
 mod failure;
 mod files;
 mod functions_hub;
@@ -129,7 +130,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Sync(command) => commands::sync::run(&context()?, command).await,
         Command::Demo(args) => commands::demo::run(&context()?, args).await,
         Command::Health(args) => commands::health::run(global.clone(), args).await,
-        Command::Doctor(args) => commands::doctor::run(global.json, &args).await,
+        Command::Doctor(args) => commands::doctor::run(global.clone(), &args).await,
         Command::UpgradeCheck(args) => commands::upgrade_check::run(global.json, &args),
         Command::Man(args) => commands::man::run(global.json, &args, args::grammar()),
         Command::Completions(args) => commands::completions::run(&args, args::grammar()),

@@ -6,7 +6,7 @@ use std::{
     io::{self, IsTerminal as _},
 };
 
-use ferry_types::printable;
+use ferry_types::{UnixMillis, printable};
 use jiff::{Timestamp, Zoned, tz::TimeZone};
 use unicode_width::UnicodeWidthStr as _;
 
@@ -101,6 +101,14 @@ impl Cell {
     /// A moment in Unix seconds; 0: none.
     pub(crate) fn time(unix: i64) -> Self {
         Self::new(&unix, if unix == 0 { "-".into() } else { local_time(Timestamp::from_second(unix).ok()) })
+    }
+
+    /// A moment in Unix milliseconds, for programs as RFC 3339; 0: none.
+    pub(crate) fn moment(unix_ms: i64) -> Self {
+        if unix_ms == 0 {
+            return Self::new("", "-");
+        }
+        Self::new(&UnixMillis(unix_ms), local_time(Timestamp::from_millisecond(unix_ms).ok()))
     }
 
     /// A moment as RFC 3339 has it; anything else is shown as it is.

@@ -4,6 +4,7 @@
 
 use std::{
     io::Write as _,
+    net::TcpListener,
     path::Path,
     process::{Command, Output, Stdio},
 };
@@ -111,9 +112,15 @@ fn an_unreachable_hub_says_how_to_start_one() {
 fn a_login_at_one_hub_is_none_at_another() {
     let bench = Bench::new();
     bench.log_in();
-    let output = bench.run(&["whoami", "--server", "http://127.0.0.1:2"]);
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", other.local_addr().unwrap());
+    let output = bench.run(&["whoami", "--server", &address]);
     assert_eq!(code(&output), 3, "{}", stderr(&output));
     assert!(stderr(&output).contains("ferry login"), "{}", stderr(&output));
+    // Where nobody listens, a login would not help.
+    let nobody = bench.run(&["whoami", "--server", "http://127.0.0.1:2"]);
+    assert_eq!(code(&nobody), 7, "{}", stderr(&nobody));
+    assert!(!stderr(&nobody).contains("ferry login"), "{}", stderr(&nobody));
 }
 
 // Verifies: CLI-03
@@ -215,5 +222,27 @@ fn help_and_version_are_no_errors() {
         let output = bench.run(arguments);
         assert_eq!(code(&output), 0, "{arguments:?}");
         assert!(!output.stdout.is_empty() && output.stderr.is_empty());
+    }
+}
+
+/// Codes are random: one of 64 begins with a hyphen.
+#[test]
+fn a_code_that_begins_with_a_hyphen_is_taken() {
+    let bench = Bench::new();
+    for arguments in [
+        &["password", "reset", "a@example.com", "--code", "-MlmHj"][..],
+        &["invite", "accept", "-MlmHj"],
+        &["account", "verify", "-MlmHj"],
+        &["signup", "a@example.com", "--invite", "-MlmHj"],
+        &["oauth", "complete", "--state", "-x", "--code", "-MlmHj"],
+    ] {
+        let output = bench
+            .command(&[arguments, &["--server", NOWHERE]].concat())
+            .env("FERRY_PASSWORD", "a long password")
+            .env("FERRY_NEW_PASSWORD", "a long password")
+            .output()
+            .unwrap();
+        assert!(!stderr(&output).contains("unexpected argument"), "{arguments:?}: {}", stderr(&output));
+        assert_ne!(code(&output), 0, "{arguments:?}");
     }
 }

@@ -14,17 +14,19 @@ pub(crate) enum Who<'a> {
     User(UserId),
     /// Whoever used a data endpoint: a user, a JWT's subject, an API key, or nobody in particular.
     Principal(&'a str),
-    /// Whoever holds the operator token.
+    /// Whoever operates the hub: a user, if the origin names one, else whoever holds the operator token.
     Operator,
 }
 
 impl Who<'_> {
-    fn text(self) -> String {
+    fn text(self, origin: &Origin) -> String {
         match self {
             Self::Nobody => String::new(),
             Self::User(id) => id.to_string(),
             Self::Principal(principal) => principal.to_owned(),
-            Self::Operator => "operator".to_owned(),
+            Self::Operator => {
+                origin.operator.map_or_else(|| "operator".to_owned(), |by| by.user_id.to_string())
+            }
         }
     }
 }
@@ -74,7 +76,7 @@ impl<'a> AuditRow<'a> {
         connection.prepare_cached(sql)?.execute(rusqlite::params![
             self.at.0,
             self.origin.request_id,
-            self.actor.text(),
+            self.actor.text(self.origin),
             self.org_id.map(|id| id.to_string()),
             self.database_id.map(|id| id.to_string()),
             self.action,

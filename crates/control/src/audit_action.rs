@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     audit::{AuditRow, Who},
     control_db::ControlDb,
+    directory::entries::DatabaseEntry,
     origin::Origin,
 };
 
@@ -42,14 +43,16 @@ impl AuditAction<'_> {
     }
 }
 
-/// Writes a row about what the operator did, or the hub by itself.
+/// Writes a row about what the operator did.
 pub struct OperatorAction<'a> {
-    /// Where the call comes from; `None`: the hub did it.
-    pub origin: Option<&'a Origin>,
+    /// Where the call comes from.
+    pub origin: &'a Origin,
     /// `noun.verb`.
     pub action: &'static str,
     /// To what.
     pub target: &'a str,
+    /// The database that it was done to, whose organisation's admins learn of it; `None`: the hub as a whole.
+    pub database: Option<&'a DatabaseEntry>,
     /// More, as JSON.
     pub detail: Value,
 }
@@ -58,12 +61,12 @@ impl OperatorAction<'_> {
     /// # Errors
     /// When `control.db` cannot be written.
     pub async fn run(self, db: &ControlDb) -> Result<()> {
-        let Self { origin, action, target, detail } = self;
-        let who = if origin.is_some() { Who::Operator } else { Who::Nobody };
-        let (at, target, origin) = (db.now(), target.to_owned(), origin.cloned().unwrap_or_else(Origin::hub));
+        let Self { origin, action, target, database, detail } = self;
+        let (at, target, origin) = (db.now(), target.to_owned(), origin.clone());
+        let (org_id, database_id) = (database.map(|entry| entry.org_id), database.map(|entry| entry.id));
         db.write(move |transaction| {
-            let row = AuditRow::ok(at, &origin, who, action, &target);
-            AuditRow { detail, ..row }.insert(transaction.connection())
+            let row = AuditRow::ok(at, &origin, Who::Operator, action, &target);
+            AuditRow { org_id, database_id, detail, ..row }.insert(transaction.connection())
         })
         .await
     }

@@ -52,6 +52,15 @@ pub struct ControlConfig {
     pub trash_retention_days: u64,
     /// Days of audit rows.
     pub audit_retention_days: u64,
+    /// Mail, if the hub sends any.
+    pub mail: Option<MailPolicy>,
+}
+
+/// What mail is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MailPolicy {
+    /// Whether an account whose address is not proven may only sign in and prove it.
+    pub require_verified: bool,
 }
 
 /// Who may reach the store of a spoke that is a hub itself.

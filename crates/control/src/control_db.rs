@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::{
     caller::Caller,
     directory::{Directory, effects::ControlEffect, entries::DatabaseEntry, shared::SharedDirectory},
+    mail::Outbox,
     random::Ids,
     reads::{ControlReaders, stopping},
 };
@@ -29,6 +30,8 @@ pub struct ControlDb {
     state: Arc<SharedDirectory>,
     clock: Arc<dyn Clock>,
     ids: Ids,
+    /// Mails that wait.
+    outbox: Outbox,
     /// Whether the last change reached the disk.
     healthy: AtomicBool,
     /// Whether somebody is finding out whether it can be written again.
@@ -42,6 +45,7 @@ impl ControlDb {
         inline: &Arc<InlineRuns>,
         state: Arc<SharedDirectory>,
         clock: Arc<dyn Clock>,
+        sends_mail: bool,
     ) -> Self {
         let (publish, file) = (Arc::clone(&state), path.clone());
         Self {
@@ -52,6 +56,7 @@ impl ControlDb {
                 move |commit| publish.publish(commit),
             ),
             readers: ControlReaders::new(path),
+            outbox: Outbox::new(sends_mail, Arc::clone(&state)),
             state,
             clock,
             ids: Ids::new(),
@@ -85,6 +90,11 @@ impl ControlDb {
     /// The directory and those who wait for its changes.
     pub(crate) const fn state(&self) -> &Arc<SharedDirectory> {
         &self.state
+    }
+
+    /// Where mails wait.
+    pub(crate) const fn outbox(&self) -> &Outbox {
+        &self.outbox
     }
 
     /// A database that exists.

@@ -11,7 +11,9 @@ mod databases;
 mod directory;
 mod host;
 mod identity;
+mod kept_copy;
 mod lineage;
+mod mail;
 mod origin;
 mod private_files;
 mod random;
@@ -25,13 +27,15 @@ mod web_origins;
 
 use std::sync::Arc;
 
-use ferry_auth::AuthContext;
+use ferry_auth::{AuthContext, Role};
 use ferry_http_client::HttpClient;
-use ferry_types::{DatabaseId, DatabaseKind, Error, Reason, Result};
+use ferry_types::{DatabaseId, DatabaseKind, Error, OrgId, Reason, Result, UserId};
 
 pub use audit_action::{AuditAction, OperatorAction};
 pub use caller::{Access, Caller};
-pub use config::{ControlConfig, GitHubUrls, OAuthClient, OAuthConfig, Signup, StartError, StoreAccess};
+pub use config::{
+    ControlConfig, GitHubUrls, MailPolicy, OAuthClient, OAuthConfig, Signup, StartError, StoreAccess,
+};
 pub use control_db::ControlDb;
 pub use credentials::{
     api_keys::{
@@ -77,6 +81,7 @@ pub use databases::{
     list::{ListAllDatabases, ListDatabases},
     query::{LookInto, NoteQuery},
     rename::RenameDatabase,
+    restore::{AdministerBackups, NoteRestore},
     storage::{DatabaseStorage, DeletedDatabase},
     tenants::Tenants,
     watermarks::Watermarks,
@@ -89,9 +94,14 @@ pub use directory::{
 pub use host::{DatabaseHost, DatabaseStats};
 pub use identity::{
     accounts::Accounts,
-    audit_trail::{AuditEvent, ListAuditEvents},
+    audit_trail::{AuditEvent, AuditRows, ListAuditEvents, ListHubAuditEvents},
+    email::check_email,
+    first_operator::SignUpOperator,
     invitations::{
-        Invitation, accept::AcceptInvitation, create::CreateInvitation, list::ListInvitations,
+        Invitation,
+        accept::AcceptInvitation,
+        create::{CreateInvitation, MadeInvitation},
+        list::ListInvitations,
         revoke::RevokeInvitation,
     },
     login::LogIn,
@@ -101,6 +111,7 @@ pub use identity::{
     passwords::{
         change::ChangePassword,
         issue_reset::{IssuePasswordReset, ResetCode},
+        request_reset::RequestPasswordReset,
         reset::ResetPassword,
     },
     sessions::{
@@ -116,11 +127,17 @@ pub use identity::{
         delete::DeleteAccount,
         disable::DisableUser,
         list::{ListUsers, UserInfo},
+        operator::SetUserOperator,
     },
+    verification::{request::RequestVerification, verify::VerifyEmail},
     whoami::{GetWhoami, OrgMembership, Session, Whoami},
 };
-pub use lineage::{BreakRow, DatabaseBreak, KnownLineage, LineageBook, LineageRows, NewRun, read_lineage};
-pub use origin::{ClientIp, Origin};
+pub use lineage::{
+    BreakRow, DatabaseBreak, KnownLineage, LineageBook, LineageRows, LineageStep, ListLineageSteps, NewRun,
+    read_lineage,
+};
+pub use mail::{ClaimMail, LookAtOutbox, MailBacklog, MailKind, MailRefused, MailSent, WaitingMail};
+pub use origin::{ClientIp, OperatingUser, Origin};
 pub use private_files::{refuse_wider, shell_word};
 pub use schema::{ControlSchema, SchemaStep, read_schema};
 pub use web_origins::{origin_matches, parse_origin};
@@ -215,10 +232,43 @@ impl Control {
         databases::jwt_issuer::jwt_issuer(&self.db, id)
     }
 
+    /// Resolves when there is a mail to send that was not there before.
+    pub async fn mail_waits(&self) {
+        self.db.outbox().woken().await;
+    }
+
+    /// Somebody else may look for mails to send, too.
+    pub fn wake_mail(&self) {
+        self.db.outbox().wake();
+    }
+
     /// How many users there are.
     #[must_use]
     pub fn user_count(&self) -> usize {
         self.db.directory().user_count()
+    }
+
+    /// A new code by which the first account may operate the hub; `None`: there are accounts.
+    ///
+    /// # Errors
+    /// When the system has no randomness.
+    pub fn operator_code(&self) -> Result<Option<String>> {
+        if self.user_count() > 0 {
+            return Ok(None);
+        }
+        self.accounts.operator_code.renew(self.db.now()).map(Some)
+    }
+
+    /// Whether the user is an admin of the organisation now.
+    #[must_use]
+    pub fn is_admin(&self, user: UserId, org: OrgId) -> bool {
+        self.db.directory().role(user, org) == Some(Role::Admin)
+    }
+
+    /// Whether the user may operate the hub now.
+    #[must_use]
+    pub fn operates(&self, user: UserId) -> bool {
+        self.db.directory().user(user).is_some_and(|user| user.operator && !user.disabled)
     }
 
     /// How many databases there are.

@@ -5,6 +5,8 @@ use std::{
     net::{IpAddr, Ipv4Addr},
 };
 
+use ferry_types::{SessionId, UserId};
+
 /// Address of the client, as a request extension; `None` where a trusted proxy says something that cannot be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClientIp(pub Option<IpAddr>);
@@ -43,11 +45,32 @@ pub struct Origin {
     pub request_id: String,
     /// Address of the client.
     pub ip: ClientIp,
+    /// How long a session may live that this call opens, seconds; `None`: as long as the settings say. The dashboard's live less.
+    pub session_max_seconds: Option<i64>,
+    /// The user who operates the hub by this call; `None`: whoever holds the operator token does.
+    pub operator: Option<OperatingUser>,
+}
+
+/// A user who may operate the hub, and was let in by this session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OperatingUser {
+    /// The user.
+    pub user_id: UserId,
+    /// The session, which must stand to the end of what it is for.
+    pub(crate) session_id: SessionId,
+    /// The user's epoch, as in the session.
+    pub(crate) user_epoch: u32,
 }
 
 impl Origin {
+    /// A call of anybody.
+    #[must_use]
+    pub const fn new(request_id: String, ip: ClientIp) -> Self {
+        Self { request_id, ip, session_max_seconds: None, operator: None }
+    }
+
     /// The hub itself, where no call of a user is known.
     pub(crate) fn hub() -> Self {
-        Self { request_id: "hub".to_owned(), ip: Ipv4Addr::LOCALHOST.into() }
+        Self::new("hub".to_owned(), Ipv4Addr::LOCALHOST.into())
     }
 }

@@ -52,11 +52,14 @@ use crate::{
     },
     identity::{
         accounts::Accounts,
-        new_user::{new_user, store_user},
+        new_user::{NewUser, new_user, store_user},
         oauth::OAuth,
+        operator_code::OperatorCode,
         passwords::pool::PasswordPool,
     },
+    kept_copy,
     lineage::{KnownLineage, LineageBook, NewRun},
+    mail,
     origin::Origin,
     random,
     random::Ids,
@@ -105,7 +108,7 @@ impl Control {
         let state = Arc::new(SharedDirectory::new(directory));
         let http_client = Arc::new(HttpClient::default());
         let jwks = Jwks::new(Arc::clone(&http_client), Arc::clone(&clock), Arc::clone(&state));
-        let db = Arc::new(ControlDb::new(path, inline, state, clock));
+        let db = Arc::new(ControlDb::new(path, inline, state, clock, config.mail.is_some()));
         let rates = Arc::new(Limiter::new(config.rate_limit_scale));
         let accounts = Arc::new(Accounts {
             db: Arc::clone(&db),
@@ -113,6 +116,7 @@ impl Control {
             rates: Arc::clone(&rates),
             failures: Limiter::new(1.0),
             signup: config.signup,
+            operator_code: OperatorCode::default(),
             session_ttl_seconds: config.session_ttl_seconds,
         });
         let authenticator = Authenticator {
@@ -228,9 +232,9 @@ impl Control {
         origin: &Origin,
     ) -> ferry_types::Result<(UserId, OrgId)> {
         let secret = self.accounts.hash_password(password).await?;
-        let user = new_user(&self.db, email.to_owned(), secret, now);
+        let user = NewUser { is_verified: true, ..new_user(&self.db, email.to_owned(), secret, now) };
         let ids = (user.user_id, user.org_id);
-        store_user(&self.db, user, origin).await?;
+        store_user(&self.accounts, user, origin).await?;
         Ok(ids)
     }
 }
@@ -382,6 +386,9 @@ fn open_database(
     now: UnixMillis,
 ) -> ferry_sqlite::Result<(Directory, String)> {
     let mut writer = Writer::open(path)?;
+    if migrate::takes_away(writer.connection(), MIGRATIONS, MIN_READER)? {
+        kept_copy::keep(&mut writer, &config.data_dir)?;
+    }
     migrate::run_noting(writer.connection(), MIGRATIONS, MIN_READER)?;
     let hub_id = Ids::new().next(now).to_string();
     writer.connection().execute(
@@ -392,11 +399,13 @@ fn open_database(
         writer.connection().query_row("SELECT value FROM meta WHERE key = 'hub_id'", [], |row| row.get(0))?;
     // A key of SESSION_KEY may be taken out at the next start.
     reseal(writer.connection(), &ring, ring.signing())?;
+    mail::reseal(writer.connection(), &ring, ring.signing())?;
     if config.store_access.is_some() {
         forget_store_tokens(writer.connection())?;
     }
     let mut directory = load::directory(writer.connection(), ring, now)?;
     let functions = function_rows::load_all(writer.connection())?;
+    directory.set_require_verified(config.mail.as_ref().is_some_and(|mail| mail.require_verified));
     *directory.functions_mut() = FunctionIndex::new(&config.public_url, functions);
     if let Some(text) = &config.jwt {
         let settings = JwtSettings::try_from(text).expect("BUG: the configuration checked the JWT settings");

@@ -10,11 +10,13 @@ const DAY_MS: i64 = 24 * 3600 * 1000;
 const EXPIRED_KEPT_DAYS: i64 = 30;
 /// Days that byte counts stay.
 const USAGE_KEPT_DAYS: i64 = 2;
+/// Days that mails wait.
+const OUTBOX_KEPT_DAYS: i64 = 2;
 /// Rows removed by one request, so that others need not wait long.
 const ROWS_PER_REQUEST: usize = 1000;
 
 /// `DELETE` statements of the sweep; `?1` is a time or day, `?2` the number of rows.
-fn deletions(now: UnixMillis, audit_days: i64, trash_days: i64) -> [(&'static str, i64); 10] {
+fn deletions(now: UnixMillis, audit_days: i64, trash_days: i64) -> [(&'static str, i64); 12] {
     let ago = |days: i64| now.0 - days * DAY_MS;
     [
         (
@@ -40,6 +42,16 @@ fn deletions(now: UnixMillis, audit_days: i64, trash_days: i64) -> [(&'static st
             "DELETE FROM password_resets WHERE secret_hash IN
                  (SELECT secret_hash FROM password_resets WHERE expires < ?1 LIMIT ?2)",
             now.0,
+        ),
+        (
+            "DELETE FROM email_verifications WHERE secret_hash IN
+                 (SELECT secret_hash FROM email_verifications WHERE expires < ?1 LIMIT ?2)",
+            now.0,
+        ),
+        // Of a hub that no longer sends mail: whoever sends gives up earlier.
+        (
+            "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE created < ?1 LIMIT ?2)",
+            ago(OUTBOX_KEPT_DAYS),
         ),
         (
             "DELETE FROM oauth_states WHERE secret_hash IN

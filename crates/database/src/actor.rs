@@ -2,6 +2,7 @@
 
 mod jobs;
 mod lease;
+mod traced;
 mod turn;
 
 use std::{
@@ -23,6 +24,7 @@ use tokio::{
 
 use jobs::Job;
 use lease::Lend;
+use traced::Waiting;
 use turn::opened;
 
 use crate::{
@@ -236,7 +238,8 @@ impl<E: Send + 'static> Actor<E> {
     /// What `still_may` refused, or `BUSY` when the mailbox stayed full.
     pub async fn lend(&self, still_may: impl Fn() -> Result<()> + Send + 'static) -> Result<WriterLease<E>> {
         let (reply, answer) = oneshot::channel();
-        self.enqueue(Job::Lend(Lend { still_may: Box::new(still_may), reply }), Begin::Here).await?;
+        let lend = Lend { still_may: Box::new(still_may), waiting: Waiting::begin(), reply };
+        self.enqueue(Job::Lend(lend), Begin::Here).await?;
         answer.await.unwrap_or_else(|_| Err(Error::internal()))
     }
 

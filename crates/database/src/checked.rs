@@ -9,7 +9,7 @@ use std::{
 };
 
 use ferry_core::lineage::FileNote;
-use ferry_sqlite::{Blank, NativeSql, Result, Writer};
+use ferry_sqlite::{Blank, NativeSql, Result, Writer, wal_base};
 use ferry_types::DatabaseId;
 
 /// Who knows of files what they do not say themselves.
@@ -22,6 +22,9 @@ pub trait FileCheck: Send + Sync + 'static {
     /// # Errors
     /// When it cannot be read.
     fn fits(&self, id: DatabaseId, sql: &NativeSql<'_>) -> Result<bool>;
+
+    /// The file of this database does not belong to the WAL beside it, and is not served.
+    fn not_served(&self, id: DatabaseId);
 
     /// Changes a file that may not, so that its clients notice. Nobody has it open. Called on a thread that may wait.
     ///
@@ -38,11 +41,18 @@ pub(crate) struct CheckedFile {
     id: DatabaseId,
     check: CheckOnce,
     is_done: AtomicBool,
+    /// That it is not served was logged.
+    is_told: AtomicBool,
 }
 
 impl CheckedFile {
     pub(crate) fn new(id: DatabaseId, check: &CheckOnce) -> Self {
-        Self { id, check: Arc::clone(check), is_done: AtomicBool::new(false) }
+        Self {
+            id,
+            check: Arc::clone(check),
+            is_done: AtomicBool::new(false),
+            is_told: AtomicBool::new(false),
+        }
     }
 
     /// What the first commit notes.
@@ -53,6 +63,23 @@ impl CheckedFile {
     /// Whether it was looked at, or nobody asks for that.
     pub(crate) fn is_done(&self) -> bool {
         self.is_done.load(Ordering::Acquire) || self.check.get().is_none()
+    }
+
+    /// Looks whether the file `main` belongs to the WAL beside it, before anything opens the two together.
+    pub(crate) fn look_at_wal(&self, main: &Path) -> Result<()> {
+        if self.is_done() {
+            return Ok(());
+        }
+        let checked = wal_base::check(main);
+        if let Err(error) = &checked
+            && !self.is_told.swap(true, Ordering::Relaxed)
+        {
+            tracing::error!(database = %self.id, main = %main.display(), %error, "a database is not served");
+            if let Some(check) = self.check.get() {
+                check.not_served(self.id);
+            }
+        }
+        checked
     }
 
     /// Looks at it. False: it must be mended first.
@@ -70,6 +97,7 @@ impl CheckedFile {
     /// new one lacks nothing.
     pub(crate) fn open(&self, main: &Path, blank: &Blank) -> Result<Writer> {
         let is_new = !main.exists();
+        self.look_at_wal(main)?;
         let mut writer = Writer::open_or_make(main, blank)?;
         let Some(check) = self.check.get() else { return Ok(writer) };
         if !is_new && !self.is_done() && !self.look(&NativeSql(writer.connection()))? {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use ferry_sqlite::{NativeSql, Transaction, Writer, connection::open_immutable, console::ConsoleSnapshot};
-use ferry_types::{DatabaseId, Error, Model, Reason, Result, Seq};
+use ferry_types::{DatabaseId, Error, Model, Result, Seq};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -207,7 +207,10 @@ impl<M: Models> Database<M> {
         }
         let (reader, dir) = (self.readers.take(&self.files).await?, Arc::clone(&self.dir));
         let checked = Arc::clone(&self.checked);
-        let look = move || reader.run(&main_of(&dir), |sql| checked.look(sql));
+        let look = move || {
+            checked.look_at_wal(&main_of(&dir))?;
+            reader.run(&main_of(&dir), |sql| checked.look(sql))
+        };
         let looked = tokio::task::spawn_blocking(look).await.map_err(|_| Error::internal())?;
         if looked.map_err(ferry_sqlite::Error::into_refusal)? {
             return Ok(());
@@ -491,12 +494,4 @@ where
 #[must_use]
 pub fn main_of(dir: &Path) -> PathBuf {
     dir.join("main.db")
-}
-
-pub(crate) fn stopping() -> Error {
-    Error::new(Reason::ShuttingDown, "the hub is stopping: try again in a few seconds").retry_after_ms(2000)
-}
-
-pub(crate) fn deleted() -> Error {
-    Error::new(Reason::NotFound, "database not found")
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use ferry_sqlite::folder;
-use ferry_types::{Clock, DatabaseId, Error, Result, UnixMillis};
+use ferry_types::{Clock, DatabaseId, Error, Reason, Result, UnixMillis};
 use futures_util::StreamExt as _;
 
 use crate::{
@@ -19,7 +19,6 @@ use crate::{
     blank::Blanks,
     capture::Captures,
     checked::{CheckOnce, FileCheck},
-    database::{deleted, stopping},
     files::Evict as _,
     shared::Shared,
 };
@@ -276,4 +275,12 @@ fn remove_older(trash: &Path, before: UnixMillis) -> io::Result<()> {
         }
     }
     failed
+}
+
+fn stopping() -> Error {
+    Error::new(Reason::ShuttingDown, "the hub is stopping: try again in a few seconds").retry_after_ms(2000)
+}
+
+fn deleted() -> Error {
+    Error::new(Reason::NotFound, "database not found")
 }

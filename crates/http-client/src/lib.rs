@@ -8,7 +8,7 @@ mod url;
 use std::{error::Error as StdError, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderName, HeaderValue, Method, Request, Response, header};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
@@ -23,6 +23,8 @@ pub use url::RemoteUrl;
 
 /// What the hub calls itself.
 const USER_AGENT: &str = concat!("ferry/", env!("CARGO_PKG_VERSION"));
+/// Which trace a request is of (W3C Trace Context).
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// How long a kept connection may wait for its next request.
 const POOL_IDLE: Duration = Duration::from_secs(30);
 /// Kept connections per server.
@@ -85,13 +87,31 @@ impl HttpClient {
     /// See [`HttpClientError`].
     pub async fn send(
         &self,
-        request: Request<Bytes>,
+        mut request: Request<Bytes>,
         reach: Reach,
         bounds: Bounds,
     ) -> Result<Response<Bytes>, HttpClientError> {
-        tokio::time::timeout(bounds.timeout, self.exchange(request, reach, bounds.max_bytes))
+        let mut span = ferry_trace::span("fetch").outbound();
+        span.set("http.request.method", || known_method(request.method()));
+        span.set("http.request.body.size", || request.body().len());
+        // Whom users chose learns nothing of the hub's own traces.
+        if reach == Reach::Anywhere
+            && let Some(context) = span.context()
+            && let Ok(value) = HeaderValue::try_from(context.traceparent().to_string())
+        {
+            request.headers_mut().entry(TRACEPARENT).or_insert(value);
+        }
+        let answer = tokio::time::timeout(bounds.timeout, self.exchange(request, reach, bounds.max_bytes))
             .await
-            .unwrap_or(Err(HttpClientError::TimedOut(bounds.timeout)))
+            .unwrap_or(Err(HttpClientError::TimedOut(bounds.timeout)));
+        match &answer {
+            Ok(answer) => {
+                span.set("http.response.status_code", || answer.status().as_u16());
+                span.set("http.response.body.size", || answer.body().len());
+            }
+            Err(_) => span.fail(),
+        }
+        answer
     }
 
     async fn exchange(
@@ -127,7 +147,7 @@ impl HttpClient {
     async fn clients(&self) -> &Clients {
         let make = async || {
             // A panic while reading certificates leaves a client that trusts nobody.
-            let tls = tokio::task::spawn_blocking(tls).await.unwrap_or_else(|_| trusting_nobody());
+            let tls = tokio::task::spawn_blocking(tls_config).await.unwrap_or_else(|_| trusting_nobody());
             Clients {
                 anywhere: client(tls.clone(), Reach::Anywhere),
                 public_only: client(tls, Reach::PublicOnly),
@@ -137,8 +157,17 @@ impl HttpClient {
     }
 }
 
-/// TLS that trusts the platform's roots, so that a hub behind a company's own authority works.
-fn tls() -> ClientConfig {
+/// A method as a word of a closed set: clients may invent any.
+#[must_use]
+pub fn known_method(method: &Method) -> &'static str {
+    const KNOWN: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"];
+    KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("_OTHER")
+}
+
+/// TLS that trusts the platform's roots, so that a hub behind a company's own authority works. Reads them:
+/// it blocks.
+#[must_use]
+pub fn tls_config() -> ClientConfig {
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("BUG: ring supports the default protocol versions");

@@ -22,6 +22,14 @@ impl Clock for SystemClock {
     }
 }
 
+/// The present moment in Unix nanoseconds, as the wall clock has it.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "the shell's clock, handed to everything else")]
+pub fn unix_ns() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// A new id that follows the time.
 #[must_use]
 pub fn new_id() -> Uuid {

@@ -3,6 +3,7 @@
 
 pub mod lineage;
 mod place;
+pub(crate) mod run_mark;
 mod store_link;
 
 use std::{
@@ -84,18 +85,23 @@ pub fn open(dir: &Path) -> Result<DataDirLock, ConfigError> {
 /// Where an empty data directory is filled from, while it is restored.
 pub(crate) const FILLING: &str = ".restoring";
 
-/// Whether a data directory that is held holds nothing of anybody's: the lock, and what its file system keeps.
+/// What lies in a data directory in which no hub has begun: the lock, what a first start makes before `control.db`, and what an
+/// operator puts there for the hub that is to come.
+const BEFORE_A_HUB: [&str; 5] = ["lock", FILLING, "lineage", "keyring.json", "operator.token"];
+
+/// What a data directory that is held holds of somebody's; `None`: it is as good as empty. Names that begin with a dot are nobody's.
 ///
 /// # Errors
 /// When it cannot be read.
-pub(crate) fn is_empty(dir: &Path) -> io::Result<bool> {
+pub(crate) fn first_content(dir: &Path) -> io::Result<Option<String>> {
     for entry in dir.read_dir()? {
-        let name = entry?.file_name();
-        if !["lock", FILLING].iter().chain(place::OF_FILE_SYSTEMS).any(|known| name == *known) {
-            return Ok(false);
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        let is_known = BEFORE_A_HUB.iter().chain(place::OF_FILE_SYSTEMS).any(|known| name == *known);
+        if !is_known && !name.starts_with('.') {
+            return Ok(Some(name));
         }
     }
-    Ok(true)
+    Ok(None)
 }
 
 /// Looks at a data directory that a hub may have open, and changes nothing: whether it may be a hub's, and others are kept out.

@@ -10,12 +10,14 @@ use axum::{
     extract::{ConnectInfo, State},
     response::{IntoResponse as _, Response},
 };
+use ferry_control::ClientIp;
 use http::{HeaderMap, StatusCode, Uri, header};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use serde_json::json;
 
 use crate::{
     backup::Backups,
+    entry::AskedByPage,
     http::{is_forwarded, names_this_machine},
     hub::Hub,
     metric_help, process_metrics, shells,
@@ -96,14 +98,22 @@ pub(crate) async fn metrics(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     uri: Uri,
     headers: HeaderMap,
+    page: Option<Extension<AskedByPage>>,
+    ip: Option<Extension<ClientIp>>,
 ) -> Response {
+    let ip = ip.map_or_else(ClientIp::default, |Extension(ip)| ip);
     // A proxy need not tell that it is one, nor what was asked of it. A page whose name was rebound to this machine asks
     // from it too, but by that name.
     let local = hub.config.listener.is_private
         && peer.ip().to_canonical().is_loopback()
         && !is_forwarded(&headers)
         && names_this_machine(&uri, &headers);
-    if !(hub.config.process.metrics_public || local || hub.control.authenticator.is_operator(&headers)) {
+    let authenticator = &hub.control.authenticator;
+    let operates = || {
+        authenticator.is_operator(&headers)
+            || page.is_some_and(|_| authenticator.operating_user(&headers, ip).is_ok())
+    };
+    if !(hub.config.process.metrics_public || local || operates()) {
         return (StatusCode::UNAUTHORIZED, "metrics need the operator token: Authorization: Bearer fop_…\n")
             .into_response();
     }
@@ -119,6 +129,8 @@ pub(crate) fn metrics_text(hub: &Hub, backups: &Backups) -> String {
         metrics::gauge!("ferry_disk_free_bytes").set(free as f64);
     }
     shells::set_gauges(hub);
+    hub.traces.count_dropped();
+    hub.console.set_gauges();
     backups.set_gauges();
     recorder().render() + &process_metrics::render()
 }
@@ -134,6 +146,7 @@ pub(crate) fn recorder() -> &'static PrometheusHandle {
             tracing::warn!("the program that embeds the hub records metrics itself; /metrics stays empty");
         }
         metric_help::describe(shells::metrics());
+        metric_help::start_from_zero();
         metrics::gauge!("ferry_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
         handle
     })

@@ -9,12 +9,15 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     config::Config,
     connections::{LiveConnections, StuckClients},
+    console::Console,
     database::Databases,
     descriptors::Descriptors,
+    doctor::Doctor,
     http::{MemoryPool, UntakenAnswers},
     lineage::Lineage,
     models::for_each_model,
     series::SeriesStore,
+    traces::Traces,
 };
 use ferry_control::Control;
 
@@ -34,12 +37,18 @@ pub struct Hub {
     pub lineage: Option<Arc<Lineage>>,
     /// The databases in use.
     pub databases: Arc<Databases>,
+    /// What members see of databases.
+    pub(crate) console: Console,
     /// Who is connected.
     pub connections: Arc<LiveConnections>,
     /// Whose pushes are refused.
     pub stuck: StuckClients,
+    /// What finds out what is wrong with it.
+    pub doctor: Doctor,
     /// What the hub's numbers were.
     pub series: SeriesStore,
+    /// The traced requests.
+    pub traces: Arc<Traces>,
     /// What the sync models keep beside the hub.
     pub services: Services,
     /// Memory of request bodies that have not arrived whole.

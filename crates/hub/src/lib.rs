@@ -1,5 +1,6 @@
 //! The hub: actors, control plane, routes per sync model, configuration, metrics.
 
+mod api_document;
 mod backup;
 pub mod clock;
 pub mod config;
@@ -10,6 +11,7 @@ pub mod data_dir;
 pub mod database;
 mod database_host;
 pub mod descriptors;
+pub mod doctor;
 mod entry;
 pub mod events;
 mod fanout;
@@ -19,6 +21,7 @@ pub mod http;
 pub mod hub;
 pub mod lineage;
 mod listener;
+pub mod mail;
 mod memory;
 mod metric_help;
 mod models;
@@ -28,9 +31,11 @@ mod openapi;
 pub mod ops;
 pub mod pages;
 mod process_metrics;
+mod reach;
 
 pub mod records;
 pub mod rights;
+mod rights_end;
 mod routes;
 mod rpc;
 mod series;
@@ -39,5 +44,6 @@ mod shell;
 mod shells;
 mod static_files;
 pub mod tls;
+pub mod traces;
 #[cfg(test)]
 mod written_page;

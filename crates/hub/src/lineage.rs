@@ -11,8 +11,13 @@ use std::{
 
 use ferry_backup::{NewIdentity, RestoreStamp, lineage_of, stamp_database};
 use ferry_control::{Control, DatabaseBreak, KnownLineage, NewRun};
-use ferry_core::lineage::{
-    FileLineage, FileNote, FileVerdict, LineageAnswer, LineageRecord, LineageState, LineageVerdict,
+use ferry_core::{
+    backup::log::TargetTenures,
+    lineage::{
+        FileLineage, FileNote, FileVerdict, LineageAnswer, LineageRecord, LineageState, LineageVerdict, Sign,
+        TargetAnchor,
+    },
+    records::restore::GivenBy,
 };
 use ferry_database::FileCheck;
 use ferry_sqlite::{NativeSql, fault};
@@ -21,7 +26,10 @@ use tokio::runtime::Handle;
 
 use crate::{
     config::ConfigError,
-    data_dir::lineage::{FoundLineage, make_lineage, write_lineage},
+    data_dir::{
+        lineage::{FoundLineage, make_lineage, write_lineage},
+        run_mark::RunMark,
+    },
     database::Databases,
 };
 
@@ -83,6 +91,7 @@ impl StartingRun {
             ..record
         };
         write_lineage(&dir, &record).map_err(|error| unwritten(&dir, &error))?;
+        RunMark::running(run).leave(&dir).map_err(|error| unwritten(&dir, &error))?;
         tell(verdict);
         Ok(Arc::new(Lineage {
             run,
@@ -93,7 +102,9 @@ impl StartingRun {
             known: RwLock::new(control.lineage.known().clone()),
             record: Mutex::new(record),
             new_identity,
+            verdict: Mutex::new(verdict),
             is_broken: AtomicBool::new(verdict.to_do() == Some(LineageAnswer::Restored)),
+            has_unserved: AtomicBool::new(false),
         }))
     }
 }
@@ -112,8 +123,12 @@ pub struct Lineage {
     known: RwLock<KnownLineage>,
     record: Mutex<LineageRecord>,
     new_identity: Option<NewIdentity>,
+    /// What the start found, or what was seen of it since.
+    verdict: Mutex<LineageVerdict>,
     /// Whether anything was found that clients had seen more of, in this run.
     is_broken: AtomicBool,
+    /// Whether a database is not served since its file does not belong to its WAL.
+    has_unserved: AtomicBool,
 }
 
 impl Lineage {
@@ -130,14 +145,23 @@ impl Lineage {
             control_seq: seq,
             ..record.clone()
         };
-        if let Err(error) = write_lineage(&self.dir, &record) {
+        let written = write_lineage(&self.dir, &record);
+        if let Err(error) = written.and_then(|()| RunMark::ended(self.run, seq).leave(&self.dir)) {
             tracing::warn!(%error, "that the hub stops cannot be written down");
         }
+    }
+
+    /// What the start found, or what was seen of it since.
+    pub(crate) fn verdict(&self) -> LineageVerdict {
+        *self.verdict.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What `/readyz` tells; `None`: every file that was opened goes on from what clients have seen.
     #[must_use]
     pub fn health(&self) -> Option<&'static str> {
+        if self.has_unserved.load(Ordering::Relaxed) {
+            return Some("unserved");
+        }
         self.is_broken.load(Ordering::Relaxed).then_some("restored")
     }
 
@@ -188,12 +212,61 @@ impl Lineage {
         }
     }
 
+    /// The run that serves.
+    pub(crate) const fn run(&self) -> RunId {
+        self.run
+    }
+
+    /// What is known of a run that gave a position of records out.
+    pub(crate) fn given_by(&self, run: RunId) -> GivenBy {
+        if run == self.run {
+            return GivenBy::ThisRun;
+        }
+        self.known().when(run).map_or(GivenBy::Unknown, GivenBy::Earlier)
+    }
+
+    /// Whether `control.db` names this run.
+    pub(crate) fn knows(&self, run: RunId) -> bool {
+        self.known().when(run).is_some()
+    }
+
+    /// What is written to a target that this run ships to.
+    ///
+    /// # Errors
+    /// When `control.db` cannot be read.
+    pub(crate) async fn anchor(&self) -> Result<TargetAnchor> {
+        let control_seq = self.control.lineage.seq().await?.0;
+        Ok(TargetAnchor {
+            hub_id: self.control.hub_id().to_owned(),
+            run: self.run,
+            break_number: self.known().newest_break(),
+            at_unix_ms: self.clock.now().0,
+            control_seq,
+            // Added by whoever knows the target.
+            tenures: TargetTenures::default(),
+        })
+    }
+
+    /// Notes that the hub was put back before it began to serve. Files that are open by now are the caller's to have mended.
+    ///
+    /// # Errors
+    /// When `control.db` cannot be written.
+    pub(crate) async fn put_back(&self, sign: Sign) -> Result<()> {
+        let number = self.control.lineage.add_hub_break(self.run, sign).await?;
+        self.known_mut().note_hub_break(number);
+        *self.verdict.lock().unwrap_or_else(PoisonError::into_inner) = LineageVerdict::Restored(sign);
+        self.is_broken.store(true, Ordering::Relaxed);
+        tell(LineageVerdict::Restored(sign));
+        Ok(())
+    }
+
     /// Notes in a copy of a database, in the transaction that makes it one, that it is of this run and lacks no break.
     ///
     /// # Errors
     /// What storage reports.
     pub(crate) fn adopt(&self, sql: &NativeSql<'_>) -> ferry_sqlite::Result<()> {
-        FileNote { run: self.run, break_number: self.break_number() }.write(sql)
+        // The file begins a new epoch: no position of before counts.
+        FileNote { break_number: self.break_number(), ..self.note() }.write(sql, None)
     }
 
     /// Of a file that lacks none.
@@ -226,7 +299,9 @@ impl Lineage {
 
 impl FileCheck for Lineage {
     fn note(&self) -> FileNote {
-        FileNote { run: self.run, break_number: self.known().newest_break() }
+        let known = self.known();
+        let place = known.when(self.run).expect("BUG: the run is named before files are opened");
+        FileNote { run: self.run, place, break_number: known.newest_break() }
     }
 
     fn fits(&self, id: DatabaseId, sql: &NativeSql<'_>) -> ferry_sqlite::Result<bool> {
@@ -236,6 +311,10 @@ impl FileCheck for Lineage {
         }
         let found = FileLineage::read(sql)?;
         Ok(found.is_none_or(|found| self.judge(id, &found) == FileVerdict::Fits))
+    }
+
+    fn not_served(&self, _: DatabaseId) {
+        self.has_unserved.store(true, Ordering::Relaxed);
     }
 
     fn mend(&self, id: DatabaseId, main: &Path) -> ferry_sqlite::Result<()> {

@@ -74,7 +74,9 @@ impl HttpListener {
             let (limit, sockets) = (descriptors.limit, descriptors.sockets);
             tracing::info!(
                 limit,
-                "the limit of open files leaves room for {sockets} connections at once, {max_per_ip} of them of one address"
+                sockets,
+                max_per_ip,
+                "the limit of open files leaves room for fewer connections"
             );
         }
         let proxies = config.trusted_proxies.clone();

@@ -1,6 +1,6 @@
 //! What each metric of `/metrics` means, as its `# HELP` says. Those of a sync model stand with it ([`crate::shell`]).
 
-use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram};
 
 /// A metric: kind, name, meaning.
 pub(crate) type Metric = (MetricKind, &'static str, &'static str);
@@ -14,6 +14,11 @@ const HELP: &[Metric] = &[
     ),
     (Counter, "ferry_auth_verifications_total", "Credentials that were verified, by kind and result."),
     (Counter, "ferry_backup_bytes_total", "Bytes that backups stored on their targets."),
+    (
+        Counter,
+        "ferry_backup_databases_read_total",
+        "Databases that backups read: those that were written since the last one.",
+    ),
     (Counter, "ferry_backup_errors_total", "Backup jobs that failed, by reason."),
     (
         Gauge,
@@ -67,6 +72,15 @@ const HELP: &[Metric] = &[
         "Clients that showed that they hold what this hub has lost, by model.",
     ),
     (Counter, "ferry_login_attempts_total", "Logins, by result."),
+    (Counter, "ferry_mail_failed_total", "Tries to send a mail that failed, by reason."),
+    (
+        Counter,
+        "ferry_mail_given_up_total",
+        "Mails that will not be sent: refused by the server, tried for a day, or one too many to wait.",
+    ),
+    (Gauge, "ferry_mail_oldest_seconds", "How long the oldest mail has waited to be sent."),
+    (Counter, "ferry_mail_sent_total", "Mails that a server has taken, by kind."),
+    (Gauge, "ferry_mail_waiting", "Mails that wait to be sent."),
     (Gauge, "ferry_open_connections", "Open connections, sockets included."),
     (Gauge, "ferry_password_queue", "Passwords that wait to be hashed."),
     (Counter, "ferry_rate_limited_total", "Requests over a rate limit, by its bucket."),
@@ -74,6 +88,36 @@ const HELP: &[Metric] = &[
     (Histogram, "ferry_rpc_duration_seconds", "Time of an RPC, by method and code."),
     (Counter, "ferry_sockets_closed_total", "Sockets that the hub closed, by reason."),
     (Counter, "ferry_tokens_issued_total", "Tokens that were issued, by kind."),
+    (
+        Counter,
+        "ferry_trace_spans_total",
+        "Spans of traced requests by what became of them: exported, dropped since too many waited, rejected by the collector.",
+    ),
+    (Gauge, "ferry_version_files_bytes", "Bytes of older versions that are written out to be looked at."),
+    (Counter, "ferry_version_files_total", "Older versions that were written out to be looked at."),
+];
+
+/// A label, and its values.
+type LabelValues = (&'static str, &'static [&'static str]);
+
+/// Counters that alerts ask for, and the label values that they name: there from the start, since one that appears with its
+/// first event has not grown by it as Prometheus counts.
+const FROM_ZERO: &[(&str, Option<LabelValues>)] = &[
+    ("ferry_backup_errors_total", Some(("reason", &["DAMAGED"]))),
+    ("ferry_breaks_total", None),
+    (
+        "ferry_connections_refused_total",
+        Some(("limit", &["max_connections", "max_connections_per_ip", "descriptors"])),
+    ),
+    ("ferry_databases_open_refused_total", None),
+    ("ferry_http_requests_total", Some(("status", &["5xx"]))),
+    (
+        "ferry_jwks_fetches_total",
+        Some(("result", &["unreachable", "forbidden", "status", "too_large", "content"])),
+    ),
+    ("ferry_lineage_evidence_total", Some(("model", &["pages", "events", "records", "ops"]))),
+    ("ferry_login_attempts_total", Some(("result", &["failed", "throttled"]))),
+    ("ferry_mail_given_up_total", Some(("reason", &["late", "full"]))),
 ];
 
 /// How a metric moves.
@@ -92,6 +136,18 @@ pub(crate) fn describe(of_models: impl Iterator<Item = &'static Metric>) {
             Counter => describe_counter!(*name, *help),
             Gauge => describe_gauge!(*name, *help),
             Histogram => describe_histogram!(*name, Unit::Seconds, *help),
+        }
+    }
+}
+
+/// Has the recorder show the counters of [`FROM_ZERO`] before anything is counted.
+pub(crate) fn start_from_zero() {
+    for (name, label) in FROM_ZERO {
+        match label {
+            None => counter!(*name).increment(0),
+            Some((label, values)) => {
+                values.iter().for_each(|value| counter!(*name, *label => *value).increment(0));
+            }
         }
     }
 }

@@ -21,6 +21,11 @@ pub(crate) fn now_us() -> u64 {
     u64::try_from(start().elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
+/// Nanoseconds.
+pub(crate) fn now_ns() -> u64 {
+    u64::try_from(start().elapsed().as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// When it is so many milliseconds.
 pub(crate) fn instant(at_ms: u64) -> Instant {
     start() + Duration::from_millis(at_ms)

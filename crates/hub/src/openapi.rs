@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, StatusCode, header};
 
-const DOCUMENT: &str = include_str!("openapi.json");
+use crate::api_document::DOCUMENT;
 
 /// Another document has another one.
 static TAG: LazyLock<String> =

@@ -24,11 +24,12 @@ use owner::PathOwner;
 
 use crate::{
     backup::Backups,
-    console::Console,
     dashboard, health,
     http::{Envelope, RequestBody},
     hub::Hub,
-    oauth, openapi, rpc, shells, static_files,
+    oauth, openapi,
+    reach::{self, ReachTurns},
+    rpc, shells, static_files,
 };
 
 /// Requests of a wire that has a CORS of its own, and any path: taken out before both.
@@ -54,6 +55,7 @@ async fn models(State(hub): State<Arc<Hub>>, request: Request, next: Next) -> Re
 }
 
 async fn of_model(model: Model, hub: Arc<Hub>, request: Request, next: Next) -> Response {
+    ferry_trace::note("ferry.model", || model.as_str());
     match shells::serve(model, hub, request).await {
         Ok(response) => response,
         Err(request) => next.run(request).await,
@@ -69,6 +71,7 @@ pub(crate) fn router(hub: &Arc<Hub>, backups: &Arc<Backups>) -> Router {
         .route("/metrics", get(health::metrics))
         .merge(oauth())
         .route("/v1/openapi.json", get(openapi::get))
+        .route("/v1/reach", get(reach::get).layer(Extension(ReachTurns::default())))
         .route("/v1/{*rest}", any(no_such_v1))
         .route("/", get(root))
         .fallback(not_found)
@@ -77,8 +80,9 @@ pub(crate) fn router(hub: &Arc<Hub>, backups: &Arc<Backups>) -> Router {
         .merge(rpc(hub, backups))
         .layer(from_fn_with_state(Arc::clone(hub), models));
     let (config, clock) = (&hub.config, Arc::clone(&hub.clock));
-    let (bodies, untaken) = (Arc::clone(&hub.body_memory), Arc::clone(&hub.untaken));
-    let envelope = Envelope::new(&config.listener, config.is_open(), clock, bodies, untaken);
+    let memory = (Arc::clone(&hub.body_memory), Arc::clone(&hub.untaken));
+    let traces = Arc::clone(&hub.traces);
+    let envelope = Envelope::new(&config.listener, config.is_open(), clock, memory, traces);
     let routes = envelope.wrap(routes, |routes| {
         let routes = routes.layer(from_fn_with_state(Arc::clone(hub), before_cors));
         // It sends requests on under other paths, which are routed anew.
@@ -126,10 +130,8 @@ fn no_store() -> SetResponseHeaderLayer<HeaderValue> {
 }
 
 fn rpc(hub: &Arc<Hub>, backups: &Arc<Backups>) -> Router {
-    let console = Arc::new(Console::new(&hub.databases, hub.config.console));
     let of_size = |body_max_bytes| {
-        let service =
-            rpc::rpc_service(&hub.control, Some(backups), Some(&console), Some(hub), body_max_bytes);
+        let service = rpc::rpc_service(&hub.control, Some(backups), Some(hub), body_max_bytes);
         (service, body_max_bytes)
     };
     let (known, anonymous) = (of_size(RPC_BODY_MAX_BYTES), of_size(ANONYMOUS_RPC_BODY_MAX_BYTES));

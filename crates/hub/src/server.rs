@@ -10,14 +10,22 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    backup::{Backups, follow_log, follow_schedule, restore_if_empty},
+    backup::{
+        Backups, KeptState, StartAnchors, follow_anchors, follow_log, follow_schedule, restore_if_empty,
+        ship_the_last,
+    },
     clock,
     config::{Config, ConfigError, Isolation},
     connections::{LiveConnections, StuckClients},
-    data_dir::{self, DataDirLock, DataDirLost},
+    console::Console,
+    data_dir::{
+        self, DataDirLock, DataDirLost,
+        lineage::{FoundLineage, LineageAnswer},
+    },
     database::{Databases, FileLimits, InlineRuns, OpenFiles},
     database_host::Host,
     descriptors::Descriptors,
+    doctor::Doctor,
     events, functions, health,
     http::{MemoryPool, UntakenAnswers},
     hub::{Hub, Services},
@@ -27,11 +35,15 @@ use crate::{
     series::{STEP_SECONDS, SeriesStore},
     shells,
     tls::Certificates,
+    traces::Traces,
 };
 use ferry_backup::NewIdentity;
 use ferry_control::Control;
 use ferry_core::events::OnRollback;
 use ferry_database::FileCheck;
+
+/// How long the mails in hand may take when the hub stops.
+const MAIL_END_MAX: Duration = Duration::from_secs(20);
 
 /// Threads that may block beside the runtime's own: reads, pushes, files, and all that functions hold at most.
 #[must_use]
@@ -65,6 +77,8 @@ pub struct Server {
     hub: Arc<Hub>,
     listener: HttpListener,
     certificates: Option<Arc<Certificates>>,
+    /// What its backup targets showed.
+    anchors: StartAnchors,
     /// Only empty while it serves.
     lock: Option<DataDirLock>,
 }
@@ -82,7 +96,7 @@ impl Server {
                 "the system's clock is beyond the year 2199: set it right, nothing expires meanwhile"
             );
         }
-        config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        config.warnings.iter().for_each(|warning| tracing::warn!(warning, "a setting should be mended"));
         let mut lock = data_dir::open(&config.process.data_dir)?;
         fill_if_empty(&config, &clock).await?;
         let descriptors = share_descriptors(&mut config);
@@ -100,15 +114,12 @@ impl Server {
             config.pages.capture(),
         ));
         // Before anything is written: whether it is known where the data comes from. A spoke's store knows that of itself.
-        let starting = match config.store {
+        let (starting, anchors) = match config.store {
             None => {
-                Control::check(&config.control)?;
-                let dir = &config.process.data_dir;
-                let found = data_dir::lineage::lineage(dir)?;
-                let verdict = found.settled(dir, config.process.on_copied)?;
-                Some(StartingRun::begin(dir, &found, verdict)?)
+                let (starting, anchors) = begin_run(&config).await?;
+                (Some(starting), anchors)
             }
-            Some(_) => None,
+            Some(_) => (None, StartAnchors::default()),
         };
         let run = starting.as_ref().map(|starting| starting.new);
         let control = Control::open(config.control.clone(), run, &inline, Arc::clone(&clock)).await?;
@@ -139,9 +150,12 @@ impl Server {
         let started = clock.now();
         let hub = Hub {
             lineage,
+            console: Console::new(&databases, &config),
             connections: Arc::new(LiveConnections::new(started)),
             stuck: StuckClients::default(),
+            doctor: Doctor::default(),
             series: SeriesStore::default(),
+            traces: Arc::new(Traces::new(&config.otlp)),
             services: Services::new(&config, control.http_client()),
             body_memory: Arc::new(MemoryPool::new(config.listener.body_memory_bytes)),
             untaken: Arc::new(UntakenAnswers::new(config.listener.response_memory_bytes)),
@@ -154,7 +168,7 @@ impl Server {
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
-        Ok(Self { hub: Arc::new(hub), listener, certificates, lock: Some(lock) })
+        Ok(Self { hub: Arc::new(hub), listener, certificates, anchors, lock: Some(lock) })
     }
 
     /// The address it listens on.
@@ -175,6 +189,21 @@ impl Server {
     #[must_use]
     pub const fn scheme(&self) -> &'static str {
         self.listener.scheme()
+    }
+
+    /// What its operator should mend, of what the start found.
+    #[must_use]
+    pub fn start_warnings(&self) -> Vec<String> {
+        let listener = &self.hub.config.listener;
+        let plain = (listener.dashboard && listener.is_plain_from_afar()).then(|| {
+            let port = self.address().map_or(listener.listen.port(), |address| address.port());
+            format!(
+                "browsers of other machines cannot sign in over plain http: set tls_cert and tls_key, or have a proxy with https in \
+                 front and set public_url; until then ssh -L {port}:127.0.0.1:{port} HOST, and open the links at \
+                 http://127.0.0.1:{port}/_/"
+            )
+        });
+        self.anchors.warnings.iter().cloned().chain(plain).collect()
     }
 
     /// What it shows to clients that speak TLS.
@@ -204,7 +233,7 @@ impl Server {
     }
 
     async fn serve(self, shutdown: CancellationToken) {
-        let backups = Arc::new(Backups::new(&self.hub));
+        let backups = Arc::new(Backups::new(&self.hub, self.anchors));
         let app = routes::router(&self.hub, &backups);
         let connections = TaskTracker::new();
         let mut housekeeping = vec![
@@ -212,10 +241,22 @@ impl Server {
             tokio::spawn(close_idle(Arc::clone(&self.hub))),
             tokio::spawn(keep_series(Arc::clone(&self.hub), Arc::clone(&backups))),
             tokio::spawn(follow_schedule(Arc::clone(&backups))),
+            tokio::spawn(follow_anchors(Arc::clone(&backups))),
         ];
-        housekeeping.extend(follow_log(&backups));
+        let log = follow_log(&backups);
+        let mailer = self.hub.config.mail.as_ref().map(|mail| {
+            let (mailer, hub) = (Arc::clone(&mail.mailer), &self.hub);
+            let (control, clock) = (Arc::clone(&hub.control), Arc::clone(&hub.clock));
+            tokio::spawn(mailer.follow(control, clock, hub.stopping.clone()))
+        });
         housekeeping
             .extend(self.certificates.clone().map(|certificates| tokio::spawn(certificates.follow())));
+        let end_of_traces = CancellationToken::new();
+        let traces = self.hub.traces.export(
+            &self.hub.config.otlp,
+            self.hub.control.http_client(),
+            end_of_traces.clone(),
+        );
         shells::start(&self.hub);
         tokio::select! {
             () = shutdown.cancelled() => {}
@@ -240,6 +281,18 @@ impl Server {
             never = self.listener.accept(&app, &no_stop, &latecomers) => match never {},
         }
         housekeeping.iter().for_each(tokio::task::JoinHandle::abort);
+        end_of_traces.cancel();
+        // A mail that was taken is noted as sent: else it is sent again.
+        let end_of_mail = async {
+            if let Some(mut mailer) = mailer
+                && tokio::time::timeout(MAIL_END_MAX, &mut mailer).await.is_err()
+            {
+                mailer.abort();
+            }
+        };
+        // Everybody has been answered: what was acknowledged is all there is. Backups wait for no mail server: what is noted of
+        // its answers behind them is missing in them at most.
+        tokio::join!(ship_the_last(&backups, log), end_of_mail);
         save_positions(&self.hub).await;
         self.hub.databases.stop().await;
         self.hub.control.flush_usage().await;
@@ -247,7 +300,24 @@ impl Server {
             lineage.end().await;
         }
         self.hub.control.stop().await;
+        // A collector that does not answer delays nothing else.
+        if let Some(traces) = traces {
+            let _ = traces.await;
+        }
     }
+}
+
+/// Begins a run over what the data directory holds, once it is known where that comes from; and what the targets of backups showed.
+async fn begin_run(config: &Config) -> Result<(StartingRun, StartAnchors), ConfigError> {
+    Control::check(&config.control)?;
+    let dir = &config.process.data_dir;
+    let found = data_dir::lineage::lineage(dir)?;
+    let kept = KeptState::read(dir);
+    let mut anchors = StartAnchors::look(&config.backup, &kept, &found.rows).await;
+    let found = FoundLineage { verdict: found.verdict.with(anchors.sign), ..found };
+    let verdict = found.settled(dir, config.process.on_copied)?;
+    anchors.is_broken = verdict.to_do() == Some(LineageAnswer::Restored);
+    Ok((StartingRun::begin(dir, &found, verdict)?, anchors))
 }
 
 /// Restores the newest backup into an empty data directory, if the settings say so.
@@ -311,6 +381,7 @@ async fn save_positions(hub: &Hub) {
 /// What the hub does on its own: stores what was counted, sweeps the control plane, warns of `--dev`.
 async fn housekeeping(hub: Arc<Hub>) {
     let mut usage = tokio::time::interval(Duration::from_millis(USAGE_FLUSH_MS));
+    let mut looked_at = tokio::time::interval(Duration::from_secs(60));
     let mut hourly = tokio::time::interval(Duration::from_secs(3600));
     let mut key_sets = tokio::time::interval(Duration::from_millis(JWKS_REFRESH_EVERY_MS));
     let mut watermarks = tokio::time::interval(Duration::from_millis(EVENTS_WATERMARK_EVERY_MS));
@@ -318,6 +389,7 @@ async fn housekeeping(hub: Arc<Hub>) {
         tokio::select! {
             _ = watermarks.tick() => save_positions(&hub).await,
             _ = key_sets.tick() => hub.control.refresh_key_sets(),
+            _ = looked_at.tick() => hub.console.sweep(),
             _ = usage.tick() => hub.control.flush_usage().await,
             _ = hourly.tick() => {
                 if hub.config.dev {

@@ -27,6 +27,9 @@ pub enum Error {
 /// The result of storage work.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// When somebody may have freed space.
+const FULL_RETRY_MS: u64 = 30_000;
+
 impl Error {
     /// Whether the disk is full or failing, so that an operator must act and a retry may then succeed.
     #[must_use]
@@ -61,6 +64,31 @@ impl Error {
         }
     }
 
+    /// Whether it is the file itself that cannot be read, most likely: others can be, as they are.
+    #[must_use]
+    pub fn is_of_the_file(&self) -> bool {
+        use rusqlite::ErrorCode::{
+            CannotOpen, DatabaseCorrupt, NotADatabase, PermissionDenied, SystemIoFailure,
+        };
+        match self {
+            Self::Sqlite(error) => error.sqlite_error_code().is_some_and(|code| {
+                matches!(code, DatabaseCorrupt | NotADatabase | PermissionDenied | SystemIoFailure)
+                    || (code == CannotOpen && !self.is_out_of_descriptors())
+            }),
+            Self::Io(error) => {
+                use rustix::io::Errno;
+                let errno = Errno::from_io_error(error);
+                matches!(errno, Some(Errno::IO | Errno::ACCESS | Errno::PERM | Errno::UCLEAN | Errno::STALE))
+            }
+            // What is told of it to those who ask for it: an error of reading is told as a failing disk.
+            Self::Refused(error) => {
+                matches!(error.reason, Reason::Unavailable | Reason::Internal | Reason::StorageFull)
+            }
+            Self::Damaged(_) => true,
+            Self::Panicked(_) => false,
+        }
+    }
+
     /// Whether somebody else holds the database, so that a retry may succeed.
     pub(crate) fn is_busy(&self) -> bool {
         match self {
@@ -76,7 +104,7 @@ impl Error {
     #[must_use]
     pub fn storage_full() -> ferry_types::Error {
         let message = "the hub's disk is full or failing: free space on it, then try again";
-        ferry_types::Error::new(Reason::StorageFull, message)
+        ferry_types::Error::new(Reason::StorageFull, message).retry_after_ms(FULL_RETRY_MS)
     }
 
     /// The error for callers when another process holds the database.

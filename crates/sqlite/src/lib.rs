@@ -18,6 +18,7 @@ pub mod sidecars;
 pub mod sql;
 pub mod template;
 pub mod tracked;
+pub mod wal_base;
 pub mod writer;
 
 pub use blank::Blank;

@@ -43,6 +43,16 @@ pub fn state(connection: &Connection, migrations: &[&str]) -> Result<SchemaState
     })
 }
 
+/// Whether the migrations that have not run take the file from the programs that write it now: those of schema `oldest` and later
+/// may still write it then.
+///
+/// # Errors
+/// When SQLite cannot read the file.
+pub fn takes_away(connection: &Connection, migrations: &[&str], oldest: usize) -> Result<bool> {
+    let done = version(connection)?;
+    Ok(done > 0 && done < oldest && matches!(state(connection, migrations)?, SchemaState::Pending(_)))
+}
+
 /// The oldest schema whose program may write the file, if that is noted.
 fn min_reader(connection: &Connection) -> Result<Option<usize>> {
     if !connection.table_exists(None, "_ferry_meta")? {

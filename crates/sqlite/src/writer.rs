@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use ferry_core::lineage::FileNote;
+use ferry_core::{lineage::FileNote, records::UnixNanos};
 use ferry_types::{Reason, Seq};
 use rusqlite::Connection;
 
@@ -18,6 +18,7 @@ pub use lent::LentWriter;
 
 use crate::{
     Blank, Error, NativeSql, Result, blank, connection, fault, folder, meta::META, pages::CaptureSlot,
+    wal_base,
 };
 
 /// The open database of one actor: the only connection that writes it.
@@ -34,8 +35,19 @@ pub struct Writer {
     /// Who captures versions beside it, and has to let go of the WAL before a checkpoint. It counts the WAL's frames, too.
     capture: Arc<CaptureSlot>,
     seq: Seq,
-    /// What the first commit notes of the hub's run; `None`: it is noted, or nothing is.
-    unnoted: Option<Box<FileNote>>,
+    /// What the next commit notes of the file; `None`: nothing.
+    unnoted: Option<Box<Unnoted>>,
+}
+
+/// What a commit notes beside what it changes.
+#[derive(Default)]
+struct Unnoted {
+    /// The hub's run, with its first commit.
+    run: Option<FileNote>,
+    /// The newest commit of records before it, if that is to be noted.
+    newest_records: Option<UnixNanos>,
+    /// The newest commit that the file has without its WAL, with the first one behind it.
+    in_file: Option<Seq>,
 }
 
 /// Where a group's commit goes.
@@ -119,6 +131,9 @@ impl Writer {
         let page_size: u32 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
         let wal_frame_bytes = page_size + WAL_FRAME_HEADER_BYTES;
         let mut writer = Self { wal_frame_bytes, seq: Seq(seq), ..Self::of(connection) };
+        if wal_base::is_empty(path) {
+            writer.unnoted().in_file = Some(Seq(seq));
+        }
         writer.captured_by(Arc::default())?;
         Ok(writer)
     }
@@ -140,8 +155,12 @@ impl Writer {
     /// The same, whose first commit notes of which run of the hub it is (OPR-30).
     #[must_use]
     pub fn noting(mut self, note: FileNote) -> Self {
-        self.unnoted = Some(Box::new(note));
+        self.unnoted().run = Some(note);
         self
+    }
+
+    fn unnoted(&mut self) -> &mut Unnoted {
+        self.unnoted.get_or_insert_default()
     }
 
     /// Whoever is in `capture` captures versions beside this writer.
@@ -186,7 +205,7 @@ impl Writer {
         apply: impl FnMut(&mut R, &mut Transaction<'_, E>) -> Result<()>,
     ) -> Vec<Result<Applied<E>>> {
         self.home = Home::New(path.into());
-        self.unnoted = note.map(Box::new);
+        self.unnoted = note.map(|run| Box::new(Unnoted { run: Some(run), ..Unnoted::default() }));
         let answers = self.run_group(requests, apply);
         self.home = Home::File;
         self.seq = Seq(0);
@@ -248,6 +267,10 @@ impl Writer {
         // A lone request needs no savepoint: the transaction is its own.
         let alone = requests.len() == 1;
         self.run("BEGIN IMMEDIATE")?;
+        if let Err(error) = self.look_before_first() {
+            self.run("ROLLBACK")?;
+            return Err(error);
+        }
         let mut seq = self.seq;
         for request in requests {
             let answer = if alone {
@@ -287,6 +310,15 @@ impl Writer {
         Ok(())
     }
 
+    /// Looks up what the first commit of a run notes of what was before it. A new file has nothing.
+    fn look_before_first(&mut self) -> Result<()> {
+        let Self { unnoted: Some(unnoted), home: Home::File, connection, .. } = self else { return Ok(()) };
+        if let Some(note) = unnoted.run {
+            unnoted.newest_records = note.newest_records(&NativeSql(connection))?;
+        }
+        Ok(())
+    }
+
     fn commit(&self, seq: Seq) -> Result<()> {
         self.save_seq(seq)?;
         self.run("COMMIT")?;
@@ -321,8 +353,10 @@ impl Writer {
             self.connection
                 .prepare_cached("UPDATE _ferry_meta SET value = ?1 WHERE key = 'seq'")?
                 .execute([value])?;
-            if let Some(note) = &self.unnoted {
-                note.write(&NativeSql(&self.connection))?;
+            if let Some(unnoted) = &self.unnoted {
+                let sql = NativeSql(&self.connection);
+                unnoted.run.map_or(Ok(()), |run| run.write(&sql, unnoted.newest_records))?;
+                unnoted.in_file.map_or(Ok(()), |seq| wal_base::note(&self.connection, seq))?;
             }
             self.point("actor.commit", "control.commit")?;
         }

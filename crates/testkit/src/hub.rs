@@ -276,6 +276,16 @@ impl Hub {
         }
     }
 
+    /// What its operator shows to be one.
+    ///
+    /// # Panics
+    /// If its data directory has none.
+    #[must_use]
+    pub fn operator_token(&self) -> String {
+        let token = fs::read_to_string(self.data_dir().join("operator.token"));
+        token.expect("a hub has an operator token").trim().to_owned()
+    }
+
     /// The folder of database `id`.
     #[must_use]
     pub fn database_dir(&self, id: &str) -> PathBuf {

@@ -5,6 +5,7 @@
 //! cannot hide itself. Failures panic with what was expected: this is test code.
 
 pub mod bank;
+pub mod collector;
 pub mod command;
 pub mod dev;
 pub mod dump;
@@ -34,6 +35,7 @@ pub mod rpc;
 pub mod s3;
 pub mod sample;
 pub mod serve;
+pub mod smtp;
 pub mod socket;
 pub mod spoke;
 pub mod sse;

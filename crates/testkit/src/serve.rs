@@ -21,8 +21,10 @@ pub struct Request {
     pub query: String,
     /// Headers in order, names in lower case.
     pub headers: Vec<(String, String)>,
-    /// Body.
+    /// Body; what is no text in it is replaced.
     pub body: String,
+    /// The same, as it came.
+    pub bytes: Vec<u8>,
 }
 
 impl Request {
@@ -109,7 +111,8 @@ fn answer(mut stream: &TcpStream, handler: &dyn Fn(&Request) -> Reply) -> io::Re
 fn read(reader: &mut impl BufRead) -> io::Result<Request> {
     let mut request = read_head(reader)?.ok_or(io::ErrorKind::UnexpectedEof)?;
     let length: u64 = request.header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
-    reader.take(length.min(BODY_MAX_BYTES)).read_to_string(&mut request.body)?;
+    reader.take(length.min(BODY_MAX_BYTES)).read_to_end(&mut request.bytes)?;
+    request.body = String::from_utf8_lossy(&request.bytes).into_owned();
     Ok(request)
 }
 
@@ -134,5 +137,5 @@ pub(crate) fn read_head(reader: &mut impl BufRead) -> io::Result<Option<Request>
             None => break,
         }
     }
-    Ok(Some(Request { method, path, query, headers, body: String::new() }))
+    Ok(Some(Request { method, path, query, headers, body: String::new(), bytes: Vec::new() }))
 }

@@ -132,6 +132,8 @@ reasons! {
     WrongPurpose = "WRONG_PURPOSE", PermissionDenied, None;
     /// The session carries caveats that leave it only some calls.
     AttenuatedSession = "ATTENUATED_SESSION", PermissionDenied, None;
+    /// The account must prove its e-mail address first.
+    EmailUnverified = "EMAIL_UNVERIFIED", PermissionDenied, None;
     /// Accounts are made by invitation.
     SignupClosed = "SIGNUP_CLOSED", PermissionDenied, None;
     /// Unknown, or not visible to the caller.

@@ -29,6 +29,8 @@ pub const PAGES_VERSIONS_MAX: u32 = 1_000;
 pub const PAGES_BODIES_MADE_AT_ONCE: usize = 4;
 /// Pieces of files and long bodies that are read and compressed at once, of all databases; each takes a thread as long.
 pub const PAGES_PIECES_MADE_AT_ONCE: usize = 16;
+/// Old versions that are looked up at once, of all databases: the root of one is made of the leaves of all its pages.
+pub const PAGES_VERSION_LOOKUPS_AT_ONCE: usize = 2;
 /// A body of pages up to this size is made before its answer begins, and may be kept for other readers.
 pub const PAGES_BODY_WHOLE_MAX_BYTES: usize = 4 << 20;
 /// Pushes over Ferry's own page wire that one database takes at once.
@@ -191,17 +193,24 @@ pub const RECORDS_PAGE_MAX_RECORDS: usize = 1_000;
 pub const RECORDS_DELTA_MAX_CHANGES: usize = 5_000;
 /// A page or delta is cut behind the record with which it grows over this.
 pub const RECORDS_PAGE_MAX_BYTES: usize = 4 << 20;
+/// A page of a stream is cut behind the record with which it grows over this: each stream may have one in memory.
+pub const RECORDS_STREAM_MAX_BYTES: usize = 256 << 10;
 /// Records that are looked at for one page, most of which may not concern the asking client.
 pub const RECORDS_PAGE_MAX_LOOKED_AT: usize = 20_000;
 /// Records of a page that is read without changing to another thread; a longer one is begun again there.
 pub const RECORDS_INLINE_MAX_RECORDS: usize = 20;
 /// Records that are looked at for such a page.
 pub const RECORDS_INLINE_MAX_LOOKED_AT: usize = 100;
+/// Such a page is cut behind the record with which it grows over this.
+pub const RECORDS_INLINE_MAX_BYTES: usize = 64 << 10;
 /// How far a field's time may run ahead of the hub before it is replaced by the hub's (REC-04).
 pub const RECORDS_AHEAD_MAX_MS: i64 = 5 * 60_000;
 /// Times that the hub chose for one device's writes of one record and remembers, so that a retry is no newer write; the
 /// oldest are forgotten (REC-04). A push has at most half as many changes.
 pub const RECORDS_STAMPS_PER_RECORD: usize = 10_000;
+/// Runs of the hub of which a file remembers where its records were: of older ones, a position beyond what the oldest of these
+/// found shows that the hub was put back.
+pub const RECORDS_RUNS_MAX: i64 = 1_000;
 /// Youngest tombstone that may be purged, however far the devices are: late duplicates still meet it.
 pub const RECORDS_TOMBSTONE_MIN_MS: i64 = 24 * 3600 * 1000;
 /// How long a tombstone waits for devices that do not come back, as a multiple of `records.tombstone_days` (REC-40).

@@ -45,7 +45,13 @@ pub struct PageCount(pub u32);
 impl PageCount {
     /// All page numbers of the image, ascending.
     pub fn pages(self) -> impl DoubleEndedIterator<Item = PageNo> + Clone {
-        (1..=self.0).filter_map(PageNo::new)
+        self.pages_beyond(Self(0))
+    }
+
+    /// The page numbers of the image that one of `shorter` pages lacks, ascending. What is skipped costs nothing, however
+    /// many they are.
+    pub fn pages_beyond(self, shorter: Self) -> impl DoubleEndedIterator<Item = PageNo> + Clone {
+        (shorter.0.saturating_add(1)..=self.0).filter_map(PageNo::new)
     }
 
     /// Whether the image has this page.

@@ -106,9 +106,9 @@ export function beginResync(store: Store, { reason, epoch }: Resync, asked: Stat
 /** Whether another user's time, or a resync, has begun since: what was asked for before says nothing of now. */
 const isStale = (state: State, asked: State) => state.device !== asked.device || state.pass !== asked.pass;
 
-export function restart(state: State, reason: "horizon" | "epoch", epoch?: string): void {
+export function restart(state: State, reason: Resync["reason"], epoch?: string): void {
   // A resync for a new epoch that was interrupted keeps its meaning.
-  if (state.resync !== "epoch") state.resync = reason;
+  if (state.resync !== "epoch") state.resync = reason === "horizon" ? "horizon" : "epoch";
   state.pass += 1;
   state.cursor = "0";
   delete state.head;
@@ -134,7 +134,7 @@ export async function forgetAll(store: Store, state: State, keepRows: boolean): 
 
 type Retains = (copy: WorkingCopy, name: string) => boolean;
 
-/** Which fields outlive a resync: unsent and refused ones; for a new epoch all that this device wrote (REC-44). */
+/** Which fields outlive a resync: unsent and refused ones; where the hub may have lost writes all that this device wrote (REC-44). */
 async function retainedFields(store: Store, state: State): Promise<Retains> {
   const waiting = new Set<string>();
   if (state.resync) {

@@ -76,7 +76,7 @@ export type State = {
   seq: number;
   /** Number of the last resync. */
   pass: number;
-  /** Why the resync that is going on was begun. */
+  /** Why the resync that is going on was begun; `epoch`: the hub may have lost what this device wrote. */
   resync?: "horizon" | "epoch";
   /** Whose records these are: the hub's name for issuer and subject. */
   owner?: string;

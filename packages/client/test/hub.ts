@@ -1,6 +1,6 @@
 /**
  * A small model of the hub (docs/records-wire.md) behind a `fetch`: the merge of REC-01, the times of REC-04, cursors by
- * commit time, epochs, a horizon, owners, refusals; and the faults that tests ask for.
+ * commit time, epochs, runs, a horizon, owners, refusals; and the faults that tests ask for.
  */
 
 import { wins } from "../src/rule.ts";
@@ -16,7 +16,7 @@ const MAX_AHEAD_MS = 5 * 60_000;
 
 /** A cursor: where it stands, and where its device was last complete. */
 function position(cursor: string | null | undefined): { since: number; floor: number } {
-  const [since, floor] = (cursor || "0").split(":").map(Number);
+  const [since, floor] = (cursor || "0").split("~")[0]!.split(":").map(Number);
   return { since: since!, floor: floor ?? since! };
 }
 
@@ -27,6 +27,8 @@ const after = (at: string) => at.slice(0, 20) + String(Number(at.slice(20, 29)) 
 
 export class ModelHub {
   epoch = "e1";
+  /** Its runs, the newest last, and the newest commit that each gave out. */
+  runs = new Map([["r1", Infinity]]);
   records = new Map<string, Record_>();
   /** Claimed time → stored time, by device and field. */
   claims = new Map<string, Map<string, string>>();
@@ -72,7 +74,9 @@ export class ModelHub {
       collections: url.searchParams.has("collections") ? new Set(url.searchParams.get("collections")!.split(",")) : undefined,
     };
     const epoch = url.searchParams.get("epoch");
-    if (!url.pathname.endsWith("/stream")) return tagged(Response.json(this.#resync(epoch, query.since) ?? this.page(query)));
+    const resync = this.#diverged(url.searchParams.get("since"), url.searchParams.get("head"));
+    if (!url.pathname.endsWith("/stream")) return tagged(Response.json(this.#resync(epoch, query.since) ?? resync ?? this.page(query)));
+    if (resync) return tagged(new Response(`event: resync\ndata: ${JSON.stringify(resync)}\n\n`, { headers: { "Content-Type": "text/event-stream" } }));
     return this.streams ? tagged(this.#stream(query, epoch, init.signal ?? undefined)) : refusal(404, "not_found");
   };
 
@@ -85,6 +89,16 @@ export class ModelHub {
     if (epoch && epoch !== this.epoch) return { resync: true, reason: "epoch", epoch: this.epoch };
     if (since > 0 && since < this.horizon) return { resync: true, reason: "horizon", epoch: this.epoch };
     return undefined;
+  }
+
+  /** Whether a cursor is of a run that is lost, or beyond what is left of one (OPR-36). */
+  #diverged(...cursors: (string | null | undefined)[]) {
+    const isLost = (cursor: string | null | undefined) => cursor?.includes("~") && position(cursor).since > (this.runs.get(cursor.split("~")[1]!) ?? 0);
+    return cursors.some(isLost) ? { resync: true, reason: "diverged", epoch: this.epoch } : undefined;
+  }
+
+  #given(cursor: string | number): string {
+    return position(String(cursor)).since ? `${cursor}~${[...this.runs.keys()].at(-1)}` : String(cursor);
   }
 
   page({ since, floor, limit, own, device, collections }: Query): Page {
@@ -102,7 +116,7 @@ export class ModelHub {
     found.sort((a, b) => a.cts - b.cts);
     const cut = found.slice(0, limit);
     const more = found.length > limit;
-    const cursor = more ? `${cut.at(-1)!.cts}:${floor}` : String(Math.max(since, this.cts));
+    const cursor = this.#given(more ? `${cut.at(-1)!.cts}:${floor}` : Math.max(since, this.cts));
     return {
       epoch: this.epoch, snapshot: floor === 0, now: instant(this.now()), seq: this.seq,
       changes: cut.map(({ change }) => change), cursor, more,
@@ -143,8 +157,8 @@ export class ModelHub {
     return new Response(body, { headers: { "Content-Type": "text/event-stream" } });
   }
 
-  push(device: string, body: { epoch?: string; since?: string; changes: Change[] }): object {
-    const resync = this.#resync(body.epoch, position(body.since).since);
+  push(device: string, body: { epoch?: string; since?: string; head?: string; changes: Change[] }): object {
+    const resync = this.#resync(body.epoch, position(body.since).since) ?? this.#diverged(body.since, body.head);
     if (resync) return resync;
     const conflicts: Conflict[] = [];
     const before = this.cts;
@@ -153,7 +167,7 @@ export class ModelHub {
       this.seq += 1;
       for (const wake of [...this.#wakers]) wake();
     }
-    return { epoch: this.epoch, now: instant(this.now()), seq: this.seq, head: String(this.cts), results, ...(conflicts.length && { conflicts }) };
+    return { epoch: this.epoch, now: instant(this.now()), seq: this.seq, head: this.#given(this.cts), results, ...(conflicts.length && { conflicts }) };
   }
 
   #apply(device: string, { collection, id, op, fields, seen }: Change, conflicts: Conflict[]): Result {

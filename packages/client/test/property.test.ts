@@ -1,4 +1,4 @@
-// Verifies: REC-64, REC-66
+// Verifies: REC-64, REC-66, OPR-36
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { SteppedDevice, living } from "./device.ts";
@@ -69,6 +69,45 @@ test("a restore that lost acknowledged writes gets them back from their writers"
     runs(60),
   );
 }, 3_600_000);
+
+// The whole volume was rolled back: the hub knows its epoch, and nothing of what it lost. Cursors say of which run they are.
+test("a rollback that no epoch tells gets acknowledged writes back from their writers", async () => {
+  await fc.assert(
+    fc.asyncProperty(steps, steps, steps, fc.boolean(), async (before, lost, after, restarts) => {
+      const all = cluster([0, 0, 0]);
+      await run(all, before);
+      const backup = { records: structuredClone(all.hub.records), claims: structuredClone(all.hub.claims), cts: all.hub.cts };
+      if (restarts) all.hub.runs = new Map([["r1", all.hub.cts], ["r2", Infinity]]);
+      await run(all, lost);
+      // Others write past what is lost.
+      Object.assign(all.hub, backup, { cts: all.hub.cts + 1000, runs: new Map([["r1", backup.cts], ["r3", Infinity]]) });
+      await run(all, after);
+      await converged(all);
+    }),
+    runs(60),
+  );
+}, 3_600_000);
+
+test("what a rollback lost comes back from its writer, whose cursor is of a lost run or of a lost end of one", async () => {
+  for (const restarts of [true, false]) {
+    const all = cluster([0, 0, 0]);
+    const { hub } = all;
+    const [writer, reader, quiet] = all.participants.map(({ device }) => device) as [SteppedDevice, SteppedDevice, SteppedDevice];
+    await writer.db.todos.add({ id: "kept", title: "before" });
+    await settle([writer, reader, quiet]);
+    const backup = { records: structuredClone(hub.records), claims: structuredClone(hub.claims), cts: hub.cts };
+    if (restarts) hub.runs = new Map([["r1", hub.cts], ["r2", Infinity]]);
+    await writer.db.todos.add({ id: "lost", title: "x" });
+    await writer.db.todos.update("kept", { title: "after" });
+    await settle([writer, reader]);
+    Object.assign(hub, backup, { cts: hub.cts + 1000, runs: new Map([["r1", backup.cts], ["r3", Infinity]]) });
+    expect(hub.living("todos")).toEqual({ kept: { title: "before" } });
+    await reader.settle();
+    await converged(all);
+    expect(hub.living("todos")).toEqual({ kept: { title: "after" }, lost: { title: "x" } });
+    expect(hub.epoch).toBe("e1");
+  }
+});
 
 // Two devices that each held one of two records showed different rows for ever.
 test("where a unique index has room for one record, all devices show the same one", async () => {

@@ -30,10 +30,41 @@ const WHO = "Whoami";
 
 type Read = (text: string) => unknown;
 
+const RPCS = "/ferry.admin.v1.AdminService/";
+
+/** What was asked before the page was drawn, for whoever asks it first: on a slow line each answer is a while. */
+const begun = new Map<string, Promise<Response>>();
+
+/** Forgets what was asked for somebody who is not signed in. */
+export const forget = (): void => begun.clear();
+
+/** Rows of a page of a list. */
+export const PAGE = 200;
+
+const call = (message: object): RequestInit => ({
+  method: "POST", headers: { "Content-Type": "application/json", "Ferry-Dashboard": "1", "Connect-Protocol-Version": "1" }, body: JSON.stringify(message),
+});
+
+function begin(path: string, init: RequestInit = {}): void {
+  const answer = fetch(base + path, init);
+  answer.catch(() => {});
+  begun.set(path, answer);
+}
+
+// Not where a provider or a mail led somebody, who is to be let in first.
+if (!location.hash) {
+  begin("/hub");
+  begin(RPCS + WHO, call({}));
+  // As it is shown at first: of the session's own organisation.
+  if ([".", "databases"].some((page) => new URL(page, HOME).pathname === location.pathname)) begin(`${RPCS}ListDatabases`, call({ pageSize: PAGE }));
+}
+
 async function ask(path: string, init: RequestInit, read: Read = parsed): Promise<unknown> {
   let answer: Response;
+  const early = begun.get(path);
+  begun.delete(path);
   try {
-    answer = await fetch(`${base}${path}`, { ...init, credentials: "same-origin" });
+    answer = await (early ?? fetch(base + path, init));
   } catch {
     throw new Refusal("The hub does not answer. It may be starting again: try once more in a moment.", 0, "offline", "");
   }
@@ -65,10 +96,7 @@ function parsed(text: string): unknown {
 
 /** A call of the admin service. */
 export async function rpc<T>(method: string, message: object = {}, signal?: AbortSignal): Promise<T> {
-  const headers = { "Content-Type": "application/json", "Ferry-Dashboard": "1", "Connect-Protocol-Version": "1" };
-  const init: RequestInit = { method: "POST", headers, body: JSON.stringify(message) };
-  if (signal) init.signal = signal;
-  return (await ask(`/ferry.admin.v1.AdminService/${method}`, init)) as T;
+  return (await ask(RPCS + method, signal ? { ...call(message), signal } : call(message))) as T;
 }
 
 /** A change by an admin's session, at the models' own endpoints. */
@@ -82,11 +110,13 @@ export async function get<T>(path: string, signal?: AbortSignal, read?: (text: s
   return (await ask(path, signal ? { signal } : {}, read)) as T;
 }
 
-export type Facts = { version: string; signup: "open" | "invite" | "closed"; has_accounts: boolean; providers?: string[] };
+export type Facts = { version: string; signup: "open" | "invite" | "closed"; has_accounts: boolean; providers?: string[]; mail?: boolean; require_verified?: boolean };
 export type Org = { id: string; name: string; role: string; personal?: boolean };
 export type Whoami = {
   userId: string; email: string; orgId: string; role: string; orgs?: Org[]; sessionId: string; sessionExpUnix: string;
-  serverVersion: string;
+  serverVersion: string; emailVerified?: boolean;
+  /** Whether the user may operate the hub. */
+  operator?: boolean;
 };
 export type Lane = { model: string; headSeq?: string; items?: string; bytes?: string; lastActivityUnix?: string };
 export type Database = {
@@ -101,7 +131,7 @@ export type ApiKey = {
   functions?: string[]; createdUnix?: string; expUnix?: string; lastUsedUnix?: string; value?: string;
 };
 export type Member = { userId: string; email: string; role: string; joinedUnix?: string };
-export type Invitation = { id: string; email: string; role: string; expUnix?: string; code?: string };
+export type Invitation = { id: string; email: string; role: string; expUnix?: string; code?: string; mailed?: boolean };
 export type Session = {
   id: string; label?: string; ip?: string; createdUnix?: string; lastSeenUnix?: string; expUnix?: string; current?: boolean;
 };

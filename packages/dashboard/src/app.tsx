@@ -1,12 +1,11 @@
-import { useEffect, useState } from "react";
-import { get, Refusal, rpc, whenSignedOut, type Facts, type Whoami } from "./api.ts";
-import { AccountPage } from "./pages/account.tsx";
+import { Component, lazy, Suspense, useEffect, useState, type ReactNode } from "react";
+import { forget, get, Refusal, rpc, whenSignedOut, type Facts, type Whoami } from "./api.ts";
 import { AuditPage } from "./pages/audit.tsx";
 import { DatabasePage } from "./pages/database.tsx";
 import { DatabasesPage } from "./pages/databases.tsx";
-import { HubPage } from "./pages/hub.tsx";
 import { PeoplePage } from "./pages/people.tsx";
 import { SignInPage } from "./pages/sign-in.tsx";
+import { linkedPage } from "./linked.ts";
 import { cameBack } from "./provider.ts";
 import { go, useRoute } from "./route.ts";
 import { useKeys } from "./ui/keys.ts";
@@ -21,8 +20,26 @@ const PAGES = [
   { path: "account", name: "Account", letter: "c" },
 ];
 
+/** In files of their own, which come when they are wanted. */
+const AccountPage = lazy(() => import("./pages/linked.tsx").then((pages) => ({ default: pages.AccountPage })));
+const HubPage = lazy(() => import("./pages/hub.tsx").then(({ HubPage }) => ({ default: HubPage })));
+const LinkedPage = lazy(() => import("./pages/linked.tsx"));
+const Unverified = lazy(() => import("./pages/linked.tsx").then((pages) => ({ default: pages.Unverified })));
+
+/** Around what comes later: a hub that was replaced by another version since has another one. */
+class Later extends Component<{ children: ReactNode }, { failed: boolean }> {
+  override state = { failed: false };
+  static getDerivedStateFromError() {
+    return { failed: true };
+  }
+  override render() {
+    if (!this.state.failed) return this.props.children;
+    return <p className="empty">This part of the page did not come: the hub does not answer, or runs another version by now. <button type="button" onClick={() => location.reload()}>Load the page anew</button></p>;
+  }
+}
+
 /** How often it is looked what the user may. */
-const ROLE_MS = 1000;
+const ROLE_MS = 700;
 
 export function App() {
   const [who, setWho] = useState<Whoami>();
@@ -30,19 +47,24 @@ export function App() {
   const [state, setState] = useState<"asking" | "out" | "in">("asking");
   const [expired, setExpired] = useState(false);
   const [error, setError] = useState<Refusal>();
+  /** Where a mail led to. */
+  const [linked, setLinked] = useState(linkedPage);
   /** Why a provider's word did not let anybody in. */
   const [turned, setTurned] = useState<Refusal>();
 
   const ask = async () => {
     setError(undefined);
     try {
-      setFacts(await get<Facts>("/hub"));
-      await cameBack().catch(setTurned);
-      const answer = await rpc<{ whoami: Whoami }>("Whoami");
+      // Beside each other: on a slow line each is a while.
+      const facts = get<Facts>("/hub").then(setFacts);
+      const who = cameBack().catch(setTurned).then(() => rpc<{ whoami: Whoami }>("Whoami"));
+      const [answer] = await Promise.all([who.catch((refusal: Refusal) => refusal), facts]);
+      if (answer instanceof Refusal) throw answer;
       setWho(answer.whoami);
       setExpired(false);
       setState("in");
     } catch (refusal) {
+      forget();
       if (refusal instanceof Refusal && refusal.status === 401) setState("out");
       else setError(refusal as Refusal);
     }
@@ -63,7 +85,12 @@ export function App() {
 
   if (error && state === "asking") return <main className="sign-in"><Refused error={error} again={() => void ask()} /></main>;
   if (state === "asking" || !facts) return <main className="sign-in" aria-busy="true"><p className="faint">Asking the hub…</p></main>;
-  if (state === "out" || !who) return <SignInPage facts={facts} turned={turned} onSignedIn={() => void ask()} />;
+  if (linked) {
+    const done = () => (setLinked(undefined), void ask());
+    return <Later><Suspense fallback={null}><LinkedPage linked={linked} facts={facts} who={state === "in" ? who : undefined} onDone={done} /></Suspense></Later>;
+  }
+  const forgot = () => setLinked({ page: "forgot", code: "" });
+  if (state === "out" || !who) return <SignInPage onForgot={forgot} facts={facts} turned={turned} onSignedIn={() => void ask()} />;
   const signOut = async () => {
     await rpc("RevokeSession", {}).catch(() => undefined);
     location.reload();
@@ -100,17 +127,20 @@ function Shell(props: { who: Whoami; facts: Facts; expired: boolean; onSignedIn:
           <SignInPage facts={props.facts} onSignedIn={props.onSignedIn} email={who.email} />
         </section>
       )}
+      {props.facts.mail && !who.emailVerified && <Later><Suspense fallback={null}><Unverified who={who} facts={props.facts} /></Suspense></Later>}
       {help && <Help onClose={() => setHelp(false)} />}
       <main>
         {page === "databases" && route[1] && <DatabasePage key={route[1]} id={route[1]} tab={route[2] ?? ""} rest={route.slice(3)} orgs={orgs} />}
         {page === "databases" && !route[1] && <DatabasesPage key={org} org={org} role={role} />}
         {page === "people" && <PeoplePage key={org} org={org} role={role} self={who.userId} />}
         {page === "audit" && <AuditPage key={org} org={org} role={role} />}
-        {page === "hub" && <HubPage tab={route[1] ?? ""} org={org} />}
-        {page === "account" && <AccountPage who={who} onJoined={props.onSignedIn} />}
+        {page === "hub" && (
+          <Later><Suspense fallback={<p className="faint" aria-busy="true">Reading…</p>}><HubPage tab={route[1] ?? ""} org={org} operates={who.operator === true} /></Suspense></Later>
+        )}
+        {page === "account" && <Later><Suspense fallback={null}><AccountPage who={who} onJoined={props.onSignedIn} /></Suspense></Later>}
         {!PAGES.some(({ path }) => path === page) && <p className="empty">No such page. <Link to={["databases"]}>Databases</Link></p>}
       </main>
-      <footer>ferry {props.facts.version} · {who.email} · {role} in {orgs.find((one) => one.id === org)?.name ?? org}</footer>
+      <footer>ferry {props.facts.version} · {who.email}{who.operator && ", operator"} · {role} in {orgs.find((one) => one.id === org)?.name ?? org}</footer>
     </>
   );
 }

@@ -1,6 +1,9 @@
-/** What only the operator may. The token is typed in, stays in this page's memory for an hour, and goes nowhere else. */
+/**
+ * What only an operator may: a user who is one, by the session; or whoever types the token in, which stays in this page's memory for an
+ * hour, and goes nowhere else.
+ */
 
-import { Refusal, root } from "./api.ts";
+import { get, Refusal, root, rpc } from "./api.ts";
 
 const KEPT_MS = 3_600_000;
 
@@ -49,6 +52,7 @@ async function ask(path: string, init: RequestInit, bearer: string): Promise<Res
 }
 
 export async function operatorRpc<T>(method: string, message: object = {}, signal?: AbortSignal, bearer = token): Promise<T> {
+  if (!bearer) return rpc<T>(method, message, signal);
   const init: RequestInit = { method: "POST", headers: { "Content-Type": "application/json", "Connect-Protocol-Version": "1" }, body: JSON.stringify(message) };
   if (signal) init.signal = signal;
   return (await (await ask(`ferry.admin.v1.AdminService/${method}`, init, bearer)).json()) as T;
@@ -61,8 +65,24 @@ export async function enter(typed: string): Promise<void> {
   keep(typed);
 }
 
+/** Whether what takes something away asks once more who is there; a session's age only the hub knows. */
+export const asksAgain = (): boolean => !(isOperator() && isFresh());
+
+/** Tells once more who is there, as the page was opened: by the token, or by the password. */
+export async function prove(typed: string): Promise<void> {
+  if (isOperator()) return enter(typed.trim());
+  return signInAgain(typed);
+}
+
+/** A new session of who is signed in: the hub takes nothing away for one that is older than 5 minutes. */
+export async function signInAgain(password: string): Promise<void> {
+  const { whoami } = await rpc<{ whoami: { email: string } }>("Whoami");
+  await rpc("Login", { email: whoami.email, password, label: "dashboard" });
+}
+
 /** The numbers of the hub: sums over all labels, by family. */
 export async function metrics(signal: AbortSignal): Promise<Map<string, number>> {
+  if (!token) return get("/metrics", signal, families);
   return families(await (await ask("metrics", { signal }, token)).text());
 }
 

@@ -128,7 +128,7 @@ test("a member sees his own connections alone, and closes none", async () => {
   const other = await call(hub, "CreateDatabase", { name: "secret", kind: "hub" }, (await call(hub, "Signup", { email: "eve@example.com", password: "a third password" })).sessionToken);
   expect((await asked(page, "ListConnections", { database: other.id })).status).toBe(404);
   expect((await asked(page, "CloseConnection", { id: "c_0_1" })).status).toBe(404);
-  for (const method of ["GetSettings", "GetSeries", "ListBackups", "RestoreDatabase", "GetJob"]) {
+  for (const method of ["GetSettings", "GetSeries", "ListBackups", "GetBackupStatus"]) {
     expect([401, 403], method).toContain((await asked(page, method, {})).status);
   }
   expect([hers.ended(), his.ended()]).toEqual([false, false]);
@@ -220,13 +220,38 @@ test("settings tell what they are and who said so, and plots begin before the pa
   await fill(page, ADMIN, "Sign in");
   await asOperator(page);
   await expect.poll(async () => {
-    const points = await page.getByRole("img", { name: /^Commits/ }).locator("polyline").getAttribute("points", { timeout: 2000 }).catch(() => "");
+    const points = await page.getByRole("img", { name: /^Commits/ }).locator("polyline").first().getAttribute("points", { timeout: 2000 }).catch(() => "");
     return points?.split(" ").length ?? 0;
   }).toBeGreaterThanOrEqual(2);
+  // At a moment, by keys: all plots tell their exact values of then; what is newest comes back.
+  const moment = page.getByLabel("Moment");
+  expect(await moment.getAttribute("aria-valuetext")).toBe("now");
+  await moment.focus();
+  await page.keyboard.press("ArrowLeft");
+  await expect.poll(() => moment.getAttribute("aria-valuetext")).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC, \d+ \w+ ago$/);
+  await page.getByRole("img", { name: /^Memory: [\d.]+ .iB then, at most/ }).waitFor();
+  for (const [width, height] of [[390, 844], [1280, 800]] as const) {
+    for (const colorScheme of ["light", "dark"] as const) {
+      await page.setViewportSize({ width, height });
+      await page.emulateMedia({ colorScheme });
+      await shot(page, `numbers-then-${width}-${colorScheme}`);
+      await accessible(page, "numbers-then");
+    }
+  }
+  await page.getByRole("button", { name: "Now" }).click();
+  await page.getByRole("img", { name: /^Memory: [\d.]+ .iB now/ }).waitFor();
+  // By the pointer, on any of them.
+  const { x, y, width, height } = (await page.getByRole("img", { name: /^CPU/ }).boundingBox())!;
+  await page.mouse.move(x + width / 3, y + height / 2);
+  await expect.poll(() => moment.getAttribute("aria-valuetext")).toContain("UTC");
+  expect(await page.locator(".plot path").count()).toBe(await page.locator(".plot").count());
+  await page.mouse.move(2, 2);
+  await expect.poll(() => moment.getAttribute("aria-valuetext")).toBe("now");
   await page.getByLabel("How far back").selectOption({ label: "6 hours" });
   await page.getByRole("heading", { name: "The last 6 hours" }).waitFor();
   await page.getByRole("link", { name: "Settings", exact: true }).click();
   const row = page.getByRole("row").filter({ hasText: "query_seconds" });
+  await row.waitFor();
   expect((await row.locator("td").allTextContents()).slice(1, 3)).toEqual(["7", "--query-seconds"]);
   await page.getByLabel("Filter").fill("dashboard_session");
   expect(await page.getByRole("row").filter({ hasText: "dashboard_session_seconds" }).locator("td").allTextContents())
@@ -258,6 +283,8 @@ test("the operator makes an account, locks it out and lets it in, and makes a co
   await row.getByRole("button", { name: "Let in" }).click();
   await row.getByText("active").waitFor();
   await row.getByRole("button", { name: "Reset code" }).click();
+  await page.getByLabel(`Type ${VIEWER.email}`).fill(VIEWER.email);
+  await page.getByRole("button", { name: "Make it" }).click();
   const code = await page.getByTestId("secret").textContent();
   expect((await call(hub, "ResetPassword", { email: VIEWER.email, code, newPassword: "a new password" })).status).toBe(200);
   expect([await login(VIEWER.password), await login("a new password")]).toEqual([401, 200]);

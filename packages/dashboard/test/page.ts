@@ -39,7 +39,10 @@ export function useBrowser(...settings: string[]): void {
     hub = await startHub(settings, around.environment);
   }, 30_000);
   afterEach(async () => {
-    await Promise.all(contexts.splice(0).map((context) => context.close()));
+    const done = contexts.splice(0);
+    // What a page asks for as it is closed is nobody's fault.
+    await Promise.all(done.flatMap((context) => context.pages()).map((page) => page.unrouteAll({ behavior: "ignoreErrors" })));
+    await Promise.all(done.map((context) => context.close()));
     await hub?.end();
     expect(faults).toEqual([]);
   });
@@ -61,10 +64,14 @@ export async function open(options: Parameters<Browser["newContext"]>[0] = {}): 
   });
   if (process.env.DASHBOARD_DIST) {
     // While one works on the page: what `vite build` made, in place of what the binary has built in.
-    await page.route(/\/_\/app\.(js|css)$/, async (route) => {
+    await page.route(/\/_\/(app|hub|editor|linked)\.(js|css)(\?.*)?$/, async (route) => {
       const answer = await route.fetch();
       const { "content-encoding": _, ...headers } = answer.headers();
-      await route.fulfill({ status: 200, headers, body: readFileSync(DIST + route.request().url().split("/").at(-1)!, "utf8") });
+      const { pathname, search } = new URL(route.request().url());
+      // Its files name each other as those of the binary do.
+      const text = readFileSync(DIST + pathname.split("/").at(-1)!, "utf8").replace(/(["'`])(\.\/(?:app|hub|editor|linked)\.js)\1/g, `$1$2${search}$1`);
+      const type = pathname.endsWith(".js") ? "text/javascript" : "text/css";
+      await route.fulfill({ status: 200, headers: { ...headers, "content-type": type }, body: text });
     });
   }
   await page.goto(hub.url);
@@ -114,4 +121,10 @@ export async function accessible(page: Page, name: string): Promise<void> {
       .map((one) => `${one.id}: ${one.nodes.map((node: any) => `${node.html.slice(0, 120)} ${node.failureSummary?.split("\n")[1] ?? ""}`).slice(0, 3).join(" | ")}`);
   });
   expect(found, name).toEqual([]);
+}
+
+/** Types a statement in place of what stands in the editor: `fill` would make Chromium style what it inserts. */
+export async function type(page: Page, sql: string): Promise<void> {
+  await page.locator("[data-typing] .cm-content").press("Control+A");
+  await page.keyboard.insertText(sql);
 }

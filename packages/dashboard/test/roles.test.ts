@@ -10,15 +10,16 @@ useBrowser("--rate-limit-scale", "0", "--max-databases-per-org", "20000");
 
 const PROTO = readFileSync(new URL("../../../proto/ferry/admin/v1/admin.proto", import.meta.url), "utf8");
 const RPCS = [...PROTO.matchAll(/^ {2}rpc (\w+)\(/gm)].map(([, name]) => name!);
-/** What takes the operator’s token alone. */
+/** What an operator may alone. */
 const OPERATOR = [
-  "GetServerInfo", "ListSigningKeys", "RotateSigningKey", "RetireSigningKey", "ListUsers", "CreateUser", "DisableUser", "IssuePasswordReset", "GetSettings",
-  "GetSeries", "CreateBackup", "VerifyBackup", "PruneBackups", "RestoreDatabase", "GetJob", "CancelJob", "ListBackups", "GetBackupStatus",
+  "GetServerInfo", "ListSigningKeys", "RotateSigningKey", "RetireSigningKey", "ListUsers", "CreateUser", "DisableUser", "IssuePasswordReset", "TestMail", "GetSettings",
+  "GetSeries", "SetUserOperator", "RunDoctor", "CreateBackup", "VerifyBackup", "PruneBackups", "CancelJob", "GetBackupStatus",
+  "PauseBackups", "ResumeBackups", "GetLineage",
 ];
 /** What everybody does with his own account, or before he has one. */
 const OWN = [
   "Whoami", "Signup", "Login", "StartOAuth", "CompleteOAuth", "RefreshSession", "ListSessions", "RevokeSession", "RevokeAllSessions",
-  "ChangePassword", "ResetPassword", "DeleteAccount", "CreateOrg", "ListOrgs", "AcceptInvitation",
+  "ChangePassword", "ResetPassword", "RequestPasswordReset", "VerifyEmail", "RequestVerification", "DeleteAccount", "CreateOrg", "ListOrgs", "AcceptInvitation",
 ];
 /** Reserved. */
 const NOT_YET = ["ForkDatabase", "ResetDatabase"];
@@ -53,7 +54,7 @@ test("every call is refused to a viewer that is not a viewer's, as it is to some
     RenameOrg: { org, name: "x" }, DeleteOrg: { org, confirmName: "x" }, SetMemberRole: { org, userId, role: "admin" },
     RemoveMember: { org, userId: "u_01a22c61-3bb0-74c1-854a-0568c7d72508" },
     CreateInvitation: { org, email: "y@example.com", role: "admin" }, ListInvitations: { org }, RevokeInvitation: { id: invitation.id }, ListAuditEvents: { org },
-    CloseConnection: { id: "c_0_0" }, ListMembers: { org },
+    CloseConnection: { id: "c_0_0" }, ListMembers: { org }, ListBackups: { database }, RestoreDatabase: { database, newName: "x" }, GetJob: { id: "job_0" },
   };
   /** What a viewer may ask of a database or organisation, and nobody from elsewhere. */
   const MEMBERS: Record<string, object> = {
@@ -64,7 +65,7 @@ test("every call is refused to a viewer that is not a viewer's, as it is to some
   expect([...OPERATOR, ...OWN, ...NOT_YET, ...Object.keys(ADMINS), ...Object.keys(MEMBERS)].sort()).toEqual([...RPCS].sort());
   for (const method of OPERATOR) expect([401, 403], method).toContain(await asked(method, {}));
   // Of a token, an invitation or a connection that is not his he does not even learn that it is there.
-  const hidden = ["RevokeToken", "RevokeInvitation", "CloseConnection"];
+  const hidden = ["RevokeToken", "RevokeInvitation", "CloseConnection", "GetJob"];
   for (const [method, message] of Object.entries(ADMINS)) expect(await asked(method, message), method).toBe(hidden.includes(method) ? 404 : 403);
   await (await writer(token, database))("PUT", "records/app/notes/n1", { text: "x" });
   for (const [method, message] of Object.entries(MEMBERS)) expect(await asked(method, message), method).toBe(200);

@@ -26,12 +26,14 @@ use self::{
     lock::BucketLock,
     read_ahead::ReadAhead,
 };
-use crate::{BackupTarget, Error, ObjectInfo, Result, TargetLock};
+use crate::{BackupTarget, Error, ObjectInfo, ObjectTag, Result, TargetLock};
 
 /// Objects are read in parts of so many bytes, so that one that stops half-way is noticed soon.
 const PART_BYTES: usize = 8 << 20;
 /// A list has a thousand keys of 1,024 bytes at most, percent-encoded, and what is said of each.
 const LIST_MAX_BYTES: usize = 8 << 20;
+/// An object that is replaced has so many bytes at most.
+const REPLACED_MAX_BYTES: usize = 64 << 10;
 /// Keys that S3 lists at once at most.
 const LIST_KEYS: usize = 1000;
 
@@ -94,6 +96,11 @@ impl BucketTarget {
     }
 
     fn read_part(&self, path: &str, offset: u64, length: usize) -> Result<Part> {
+        let answer = self.ask_part(path, offset, length)?;
+        self.part_of(&answer, path, offset, length)
+    }
+
+    fn ask_part(&self, path: &str, offset: u64, length: usize) -> Result<S3Answer> {
         let key = self.key(path);
         let last = offset + (length.max(1) as u64 - 1);
         let ask = S3Ask {
@@ -103,15 +110,18 @@ impl BucketTarget {
         };
         let connection = &*self.connection;
         let get = || GetObject::new(connection.bucket(), Some(connection.credentials()), &key);
-        let answer = connection.ask(get, &ask)?;
+        connection.ask(get, &ask)
+    }
+
+    fn part_of(&self, answer: &S3Answer, path: &str, offset: u64, length: usize) -> Result<Part> {
         match answer.status {
             StatusCode::PARTIAL_CONTENT => {
                 let range = answer.header(header::CONTENT_RANGE).and_then(range_of);
                 match range {
                     Some((first, total)) if first == offset && answer.body.len() <= length => {
-                        Ok(Part::Bytes(answer.body, total))
+                        Ok(Part::Bytes(answer.body.clone(), total))
                     }
-                    _ => Err(self.refused(&answer, "read", path)),
+                    _ => Err(self.refused(answer, "read", path)),
                 }
             }
             // Some give an object without bytes whole.
@@ -120,7 +130,7 @@ impl BucketTarget {
             }
             StatusCode::RANGE_NOT_SATISFIABLE => Ok(Part::Behind),
             _ if answer.is_missing() => Ok(Part::Missing),
-            _ => Err(self.refused(&answer, "read", path)),
+            _ => Err(self.refused(answer, "read", path)),
         }
     }
 
@@ -258,6 +268,41 @@ impl BackupTarget for BucketTarget {
             }
         }
         if bytes.len() > max_bytes { Err(longer()) } else { Ok(Some(bytes)) }
+    }
+
+    fn get_tagged(&self, path: &str, max_bytes: usize) -> Result<Option<(Vec<u8>, ObjectTag)>> {
+        let answer = self.ask_part(path, 0, max_bytes)?;
+        let (bytes, total) = match self.part_of(&answer, path, 0, max_bytes)? {
+            Part::Missing => return Ok(None),
+            Part::Behind => (Bytes::new(), 0),
+            Part::Bytes(bytes, total) => (bytes, total),
+        };
+        if total != bytes.len() as u64 {
+            return Err(Error::damaged(path, "it is longer than any such object, or cut off"));
+        }
+        match answer.header(header::ETAG) {
+            Some(tag) => Ok(Some((bytes.to_vec(), ObjectTag(tag.to_owned())))),
+            None => Err(self.refused(&answer, "read", path)),
+        }
+    }
+
+    fn replace(&self, path: &str, bytes: &[u8], was: Option<&ObjectTag>) -> Result<bool> {
+        let body = Bytes::copy_from_slice(bytes);
+        let condition = was.map_or(("if-none-match", "*"), |ObjectTag(tag)| ("if-match", tag));
+        let answer = self.put(path, &body, Some(condition))?;
+        if answer.is_unknown() {
+            let there = self.get_tagged(path, REPLACED_MAX_BYTES)?.map(|(_, tag)| tag);
+            if there.as_ref() != was {
+                return Ok(false);
+            }
+            let answer = self.put(path, &body, None)?;
+            return self.is_put(&answer, path).map(|()| true);
+        }
+        // With a tag that there is none of: removed meanwhile.
+        if answer.status == StatusCode::PRECONDITION_FAILED || (was.is_some() && answer.is_missing()) {
+            return Ok(answer.is_repeated && self.get(path, bytes.len())?.is_some_and(|there| there == bytes));
+        }
+        self.is_put(&answer, path).map(|()| true)
     }
 
     fn get_range(&self, path: &str, offset: u64, length: usize) -> Result<Vec<u8>> {

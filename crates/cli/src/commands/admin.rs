@@ -1,6 +1,7 @@
 //! `ferry admin …`: what the operator of a hub does, with the operator token of its data directory.
 
 mod lineage;
+mod mail;
 
 use std::path::{Path, PathBuf};
 
@@ -8,6 +9,7 @@ use clap::Subcommand;
 use ferry_client::admin::{AdminClient, rpc};
 use serde_json::json;
 
+use super::audit;
 use crate::{
     context::Context,
     failure::Failure,
@@ -43,6 +45,11 @@ enum Command {
         after_help = "Example:\n  ferry admin settings --operator-token-file /var/lib/ferry/operator.token"
     )]
     Settings,
+    /// List what happened that belongs to no organisation: what operators did, the hub by itself, people not signed in
+    #[command(
+        after_help = "Examples:\n  ferry admin audit\n  ferry admin audit --action backup --limit 1000"
+    )]
+    Audit(audit::ListArgs),
     /// Accounts of others
     #[command(subcommand)]
     User(User),
@@ -52,6 +59,9 @@ enum Command {
     /// Where a data directory comes from: the hub itself, a copy of it, or an older state. Asks no hub
     #[command(subcommand)]
     Lineage(lineage::Lineage),
+    /// Whether the hub can send mail, and what its mails say
+    #[command(subcommand)]
+    Mail(mail::Mail),
 }
 
 #[derive(Debug, Subcommand)]
@@ -83,6 +93,19 @@ enum User {
         #[arg(long)]
         undo: bool,
     },
+    /// Let a user operate the hub on the dashboard, or no longer. Where the hub sends mail, the address must be proven first
+    #[command(after_help = "Examples:\n  ferry admin user operator ada@example.com --on\n  \
+        ferry admin user operator ada@example.com --off")]
+    Operator {
+        /// Id or e-mail address
+        user: String,
+        /// The user may see and do there what the operator token lets
+        #[arg(long, required_unless_present = "off", conflicts_with = "off")]
+        on: bool,
+        /// The user may no longer
+        #[arg(long)]
+        off: bool,
+    },
     /// Make a code with which a user sets a new password
     #[command(after_help = "Example:\n  ferry admin user reset-code me@example.com")]
     ResetCode {
@@ -112,9 +135,12 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     match args.command {
         Command::Info => info(context, &operator()?).await,
         Command::Settings => settings(context, &operator()?).await,
+        Command::Audit(args) => hub_audit(context, &operator()?, args).await,
         Command::User(command) => user(context, &operator()?, command).await,
         Command::Key(command) => key(context, &operator()?, command).await,
         Command::Lineage(command) => lineage::run(context.json, command),
+        Command::Mail(mail::Mail::Preview(args)) => mail::preview(context.json, args),
+        Command::Mail(mail::Mail::Test { email }) => mail::test(context.json, &operator()?, email).await,
     }
 }
 
@@ -164,6 +190,16 @@ async fn settings(context: &Context, operator: &AdminClient) -> Result<(), Failu
     table.print()
 }
 
+async fn hub_audit(
+    context: &Context,
+    operator: &AdminClient,
+    audit::ListArgs { since, action, limit }: audit::ListArgs,
+) -> Result<(), Failure> {
+    let request =
+        rpc::ListAuditEventsRequest { since_unix: since.into(), action, hub: true, ..Default::default() };
+    audit::print(context, &operator.audit_events(request, limit).await?)
+}
+
 async fn user(context: &Context, operator: &AdminClient, command: User) -> Result<(), Failure> {
     match command {
         User::List { contains } => {
@@ -179,8 +215,12 @@ async fn user(context: &Context, operator: &AdminClient, command: User) -> Resul
                 Column::whole("CREATED"),
                 Column::whole("SEEN"),
             ]);
-            for rpc::User { user_id, email, disabled, created_unix, last_seen_unix, .. } in &users {
-                let state = if *disabled { "disabled" } else { "active" };
+            for rpc::User { user_id, email, disabled, operator, created_unix, last_seen_unix, .. } in &users {
+                let state = match (*disabled, *operator) {
+                    (true, _) => "disabled",
+                    (false, true) => "operator",
+                    (false, false) => "active",
+                };
                 let [created, seen] = [Cell::time(*created_unix), Cell::time(*last_seen_unix)];
                 table.row([user_id.into(), email.into(), state.into(), created, seen]);
             }
@@ -203,6 +243,16 @@ async fn user(context: &Context, operator: &AdminClient, command: User) -> Resul
                 return output::json(&json!({}));
             }
             output::line(format_args!("{} {user}", if undo { "enabled" } else { "disabled" }))
+        }
+        User::Operator { user, on, off: _ } => {
+            let request =
+                rpc::SetUserOperatorRequest { user_id: user.clone(), operator: on, ..Default::default() };
+            operator.set_user_operator(request).await?;
+            if context.json {
+                return output::json(&json!({}));
+            }
+            let told = if on { "operates the hub on the dashboard" } else { "no longer operates the hub" };
+            output::line(format_args!("{user} {told}"))
         }
         User::ResetCode { email } => {
             let request = rpc::IssuePasswordResetRequest { email, ..Default::default() };

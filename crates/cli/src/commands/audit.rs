@@ -29,16 +29,16 @@ enum Command {
 
 /// What is listed.
 #[derive(Debug, clap::Args)]
-struct ListArgs {
+pub(super) struct ListArgs {
     /// Only what happened at this Unix second or later
     #[arg(long, value_name = "UNIX", default_value_t = 0)]
-    since: u32,
+    pub(super) since: u32,
     /// Only this action, like member.role, or all of a noun, like member
     #[arg(long, default_value = "")]
-    action: String,
+    pub(super) action: String,
     /// At most so many rows
     #[arg(long, value_name = "N", default_value_t = 100)]
-    limit: usize,
+    pub(super) limit: usize,
 }
 
 /// `ferry audit` alone lists.
@@ -55,6 +55,11 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         ..Default::default()
     };
     let events = admin.audit_events(request, limit).await?;
+    print(context, &events)
+}
+
+/// Rows of the trail: of an organisation, or of the hub.
+pub(super) fn print(context: &Context, events: &[rpc::AuditEvent]) -> Result<(), Failure> {
     if context.json {
         return output::json(&events);
     }
@@ -71,7 +76,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         Column::extra("REQUEST"),
         Column::extra("DETAIL"),
     ]);
-    for event in &events {
+    for event in events {
         let rpc::AuditEvent { at_unix, actor, action, target, outcome, ip, request_id, detail_json, .. } =
             event;
         let beside = [Cell::from(ip), request_id.into(), detail_json.into()];

@@ -57,7 +57,7 @@ enum Command {
     Verify {
         /// Which one [default: the newest of the whole hub]
         id: Option<String>,
-        /// Only look whether everything is there, with its length
+        /// Only look whether everything is there, packs with their length; a part of the log that was cut is not seen so
         #[arg(long, conflicts_with = "sample")]
         quick: bool,
         /// Only so many percent of the databases, others each time
@@ -96,9 +96,33 @@ enum Command {
     /// Keys that backups are encrypted with
     #[command(subcommand)]
     Key(KeyCommand),
-    /// Show when backups are taken, and how their targets are
-    #[command(after_help = "Example:\n  ferry backup schedule")]
-    Schedule,
+    /// Show when backups are taken, and how their targets are; pause them, and have them go on
+    #[command(
+        after_help = "Each target: its address, state, the last backup and the next, what is wrong, and the lag: how old what \
+        it lacks is, in seconds.\n\nExamples:\n  ferry backup schedule\n  ferry backup schedule pause\n  \
+        ferry backup schedule resume"
+    )]
+    Schedule {
+        #[command(subcommand)]
+        change: Option<ScheduleCommand>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ScheduleCommand {
+    /// Take, ship, remove and verify nothing by itself from now on, also after a start
+    #[command(after_help = "Example:\n  ferry backup schedule pause")]
+    Pause,
+    /// Go on
+    #[command(
+        after_help = "Examples:\n  ferry backup schedule resume\n  ferry backup schedule resume --take-over"
+    )]
+    Resume {
+        /// Also at a target that another hub has taken, which is this one's copy or original: this one goes on there, and
+        /// the other one stops
+        #[arg(long)]
+        take_over: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -155,6 +179,12 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         },
         Command::CheckTarget { url } => at_target::check(context, TargetArgs { target: url }.needed()?).await,
         Command::Key(KeyCommand::Create { file }) => at_target::create_key(context, &file),
-        Command::Schedule => through_hub::schedule(context, &hub()?).await,
+        Command::Schedule { change } => {
+            let change = change.map(|change| match change {
+                ScheduleCommand::Pause => through_hub::ScheduleChange::Pause,
+                ScheduleCommand::Resume { take_over } => through_hub::ScheduleChange::Resume(take_over),
+            });
+            through_hub::schedule(context, &hub()?, change).await
+        }
     }
 }

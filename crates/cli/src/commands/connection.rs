@@ -64,6 +64,9 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
 }
 
 fn list(connections: &[rpc::Connection]) -> Result<(), Failure> {
+    if connections.is_empty() {
+        output::note("(nobody is connected)");
+    }
     let mut table = Table::new([
         Column::whole("ID"),
         Column::whole("MODEL"),
@@ -106,6 +109,9 @@ fn list(connections: &[rpc::Connection]) -> Result<(), Failure> {
 }
 
 fn list_stuck(stuck: &[rpc::StuckClient]) -> Result<(), Failure> {
+    if stuck.is_empty() {
+        output::note("(no client is refused again and again)");
+    }
     let mut table = Table::new([
         Column::text("CLIENT"),
         Column::whole("MODEL"),

@@ -5,7 +5,10 @@ mod show;
 mod token;
 
 use clap::Subcommand;
-use ferry_client::admin::{DatabaseName, rpc::Database};
+use ferry_client::admin::{
+    DatabaseName,
+    rpc::{Database, ListOrgsRequest},
+};
 use ferry_types::DatabaseKind;
 
 use crate::{
@@ -76,13 +79,34 @@ fn row(context: &Context, database: &Database) -> Result<(), Failure> {
     output::row(&[&database.id, &database.name])
 }
 
+/// What is said of a list without databases: whoever has none may be a member where there are some.
+async fn none_here(context: &Context) -> String {
+    const NONE: &str = "(no databases)";
+    if !context.is_own_org() {
+        return NONE.to_owned();
+    }
+    // It is but a hint.
+    let orgs = match context.admin() {
+        Ok(admin) => admin.list_orgs(ListOrgsRequest::default()).await.unwrap_or_default(),
+        Err(_) => Vec::new(),
+    };
+    let others: Vec<_> = orgs.iter().filter(|org| !org.personal).map(|org| org.name.as_str()).collect();
+    match others[..] {
+        [] => NONE.to_owned(),
+        [first, ..] => format!(
+            "(no databases of your own; you are a member of {} too: ferry db list --org {first})",
+            output::some_of(&others)
+        ),
+    }
+}
+
 async fn list(context: &Context) -> Result<(), Failure> {
     let databases = context.admin()?.databases().await?;
     if context.json {
         return output::json(&databases);
     }
     if databases.is_empty() {
-        output::note("(no databases)");
+        output::note(none_here(context).await);
     }
     let [id, name] = [Column::whole("ID"), Column::text("NAME")];
     let [size, age] = [Column::whole("SIZE").right(), Column::whole("AGE").right()];

@@ -183,12 +183,27 @@ fn tell_kept(context: &Context, hub: &LocalHub, password: &str, trip: &Trip) -> 
 }
 
 fn tell_next() -> Result<(), Failure> {
-    output::block(
-        "\nThe hub is stopped and its data removed. To go on:\n  \
-         ferry demo --keep                 leave it running and try the other commands\n  \
-         ferry serve                       a hub that keeps its data, in ./ferry-data\n  \
-         ferry signup me@example.com       then: ferry db create notes; ferry push notes.db notes",
-    )
+    let text = "The hub is stopped and its data removed. To go on:\n  \
+                ferry demo --keep                 leave it running and try the other commands\n  \
+                ferry serve                       a hub that keeps its data, in ./ferry-data\n  \
+                ferry signup me@example.com       then: ferry db create notes; ferry push notes.db notes";
+    output::block(format_args!("\n{}{text}", way_to_ferry()))
+}
+
+/// How a shell comes to know this program, if it does not by its name.
+fn way_to_ferry() -> String {
+    let Ok(program) = std::env::current_exe() else { return String::new() };
+    let path = system::variable("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|folder| folder.join("ferry")).find(|found| found.is_file());
+    let known = found.and_then(|found| found.canonicalize().ok());
+    match program.parent() {
+        Some(folder) if known != program.canonicalize().ok() => format!(
+            "ferry is {}; so that a shell finds it:\n  export PATH=\"{}:$PATH\"\n\n",
+            program.display(),
+            folder.display()
+        ),
+        _ => String::new(),
+    }
 }
 
 fn document(source: &Source, hub: &LocalHub, trip: &Trip) -> serde_json::Value {

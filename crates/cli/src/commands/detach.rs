@@ -46,12 +46,17 @@ pub(crate) fn run(log: &Path) -> Result<(), Failure> {
 /// Shows what the child says until it listens; false if it ends before.
 fn is_ready(child: &mut Child) -> Result<bool, Failure> {
     let Some(stdout) = child.stdout.take() else { return Ok(false) };
-    for line in BufReader::new(stdout).lines() {
-        let line = line.map_err(|error| Failure::other(format!("the started process: {error}")))?;
-        output::line(&line)?;
+    let failed = |error: std::io::Error| Failure::other(format!("the started process: {error}"));
+    let (mut said, mut line) = (BufReader::new(stdout), String::new());
+    while said.read_line(&mut line).map_err(failed)? > 0 {
+        output::line(line.trim_end_matches('\n'))?;
         if READY.iter().any(|ready| line.starts_with(ready)) {
+            // What it said in one piece with that: where its dashboard is, above all.
+            let rest = String::from_utf8_lossy(said.buffer()).into_owned();
+            rest.lines().try_for_each(output::line)?;
             return Ok(true);
         }
+        line.clear();
     }
     Ok(false)
 }

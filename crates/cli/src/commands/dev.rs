@@ -93,7 +93,8 @@ async fn start(project: &Project, port: u16) -> Result<LocalHub, Failure> {
         && error.kind() == io::ErrorKind::AddrInUse
     {
         return Err(Failure::other(format!(
-            "port {port} of this machine is taken, by another hub perhaps: stop that program, or run ferry dev --port 0"
+            "port {port} of this machine is taken, by another hub perhaps: stop that program, or run ferry dev --port 0; \
+             beside npm run dev, write ferry({{ args: [\"--port\", \"0\"] }}) in vite.config.ts"
         )));
     }
     let folder = project.root.join(DEV_DIR);

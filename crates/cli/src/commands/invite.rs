@@ -38,7 +38,7 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  ferry invite accept CODE\n  ferry invite accept < code.txt")]
     Accept {
         /// The code; -: standard input, which other users of the machine cannot read
-        #[arg(default_value = "-")]
+        #[arg(default_value = "-", allow_hyphen_values = true)]
         code: String,
     },
 }
@@ -55,8 +55,15 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
             if context.json {
                 return output::json(&made);
             }
-            let rpc::Invitation { id, email, role, exp_unix, code, .. } = &made;
+            let rpc::Invitation { id, email, role, exp_unix, code, mailed, .. } = &made;
             output::line(code)?;
+            if *mailed {
+                output::note(format_args!("# the hub mails it to {email}"));
+            } else {
+                output::note(
+                    "# it is not mailed: hand the code over (a hub that sends mail does for whoever has confirmed their own address)",
+                );
+            }
             let organisation = if org.is_empty() { "your personal organisation" } else { &org };
             output::note(format_args!(
                 "# {id}: {email} as {role} of {organisation}, expires at unix {exp_unix}"

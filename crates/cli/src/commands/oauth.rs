@@ -30,10 +30,10 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  ferry oauth complete --state STATE --code CODE")]
     Complete {
         /// As the page shows it
-        #[arg(long)]
+        #[arg(long, allow_hyphen_values = true)]
         state: String,
         /// As the page shows it
-        #[arg(long)]
+        #[arg(long, allow_hyphen_values = true)]
         code: String,
         #[command(flatten)]
         password: PasswordArgs,

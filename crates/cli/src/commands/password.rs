@@ -25,13 +25,19 @@ pub(crate) enum Command {
         #[command(flatten)]
         current: PasswordArgs,
     },
-    /// Set a new password with a code of the hub's operator
+    /// Have a link mailed by which to set a new password
+    #[command(after_help = "Example:\n  ferry password forgot me@example.com")]
+    Forgot {
+        /// E-mail address of the account
+        email: String,
+    },
+    /// Set a new password with a code of the hub's operator, or of a mail
     #[command(after_help = "Example:\n  ferry password reset me@example.com --code CODE")]
     Reset {
         /// E-mail address of the account
         email: String,
         /// The code
-        #[arg(long)]
+        #[arg(long, allow_hyphen_values = true)]
         code: String,
         #[command(flatten)]
         new: NewPasswordArgs,
@@ -42,6 +48,14 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
     match command {
         Command::Change { keep_other_sessions, current } => {
             change(context, keep_other_sessions, &current).await?;
+        }
+        Command::Forgot { email } => {
+            let request = rpc::RequestPasswordResetRequest { email: email.clone(), ..Default::default() };
+            context.anonymous()?.request_password_reset(request).await?;
+            if context.json {
+                return output::json(&json!({}));
+            }
+            return output::line(format_args!("if {email} has an account, a link is mailed there"));
         }
         Command::Reset { email, code, new } => {
             let new_password = new.read().await?;

@@ -9,9 +9,11 @@ use serde_json::value::RawValue;
 use crate::{context::Context, failure::Failure, functions_hub, input, output, project::Project};
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  ferry run listNotes\n  ferry run addNote '{\"body\":\"hello\"}'\n  \
+#[command(
+    after_help = "Examples:\n  ferry run listNotes\n  ferry run addNote '{\"author\":\"me\",\"body\":\"hello\"}'\n  \
     ferry run myNotes --as user-17\n  \
-    ferry run backfill --server https://hub.example --database app")]
+    ferry run backfill --server https://hub.example --database app"
+)]
 pub(crate) struct Args {
     /// Name of the function; internal ones may be called too
     function: String,

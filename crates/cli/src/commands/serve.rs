@@ -9,16 +9,16 @@ use std::{
 };
 
 use ferry_hub::{
-    clock::SystemClock,
+    clock::{SystemClock, unix_ns},
     config::{Config, ConfigError, LogFormat, ServeArgs},
     server::Server,
 };
-use ferry_types::{Clock as _, printable};
+use ferry_types::printable;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::{filter::Targets, prelude::*};
 
-use super::{detach, spoke::beside};
+use super::{detach, doctor::examine, spoke::beside};
 use crate::{
     failure::Failure,
     output,
@@ -55,6 +55,12 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let address = server.address().map_err(|error| Failure::other(format!("the hub's socket: {error}")))?;
     let url = format!("{}://{address}", server.scheme());
     let dashboard = dashboard.then(|| format!("{}/_/", public_url.as_deref().unwrap_or(&url)));
+    server.hub().doctor.set(examine);
+    let code = match &dashboard {
+        Some(_) => server.hub().control.operator_code().map_err(|error| Failure::other(error.to_string()))?,
+        None => None,
+    };
+    let first = dashboard.iter().zip(code).map(|(url, code)| format!("{url}#operator={code}")).next();
     if let Some(certificates) = server.certificates() {
         let certificates = Arc::clone(certificates);
         system::at_each_hangup(move || {
@@ -63,7 +69,9 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         });
     }
     // A closed stdout is no reason to stop serving.
-    let _ = io::stdout().write_all(welcome(format, &url, &data_dir, dashboard.as_deref(), dev).as_bytes());
+    let told = welcome(format, &url, &data_dir, (dashboard.as_deref(), first.as_deref()), dev)
+        + &warned(format, &server.start_warnings());
+    let _ = io::stdout().write_all(told.as_bytes());
     let shutdown = CancellationToken::new();
     let stop = shutdown.clone();
     tokio::spawn(async move {
@@ -76,36 +84,70 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let ended = server.run(shutdown).await;
     warnings.tell();
     if let Err(lost) = ended {
-        tracing::error!("{lost}");
+        tracing::error!(cause = %lost, "the hub stops at once");
         // Not in order: whatever is still open belongs to nobody, or to another process.
         std::process::exit(1);
     }
     Ok(())
 }
 
-/// What tells that the hub listens.
-fn welcome(format: LogFormat, url: &str, data_dir: &Path, dashboard: Option<&str>, dev: bool) -> String {
+/// What tells that the hub listens; `first`: where its first account is made, as one that operates it.
+fn welcome(
+    format: LogFormat,
+    url: &str,
+    data_dir: &Path,
+    (dashboard, first): (Option<&str>, Option<&str>),
+    dev: bool,
+) -> String {
     const VERSION: &str = env!("CARGO_PKG_VERSION");
     let dev =
         dev.then_some("dev mode: user dev@localhost, password ferry-dev, database main; this machine only");
     let data_dir = data_dir.display().to_string();
+    let first =
+        first.map(|url| format!("first account, which operates the hub, once and within an hour at {url}"));
     match format {
         LogFormat::Text => {
             let dev = dev.map_or(String::new(), |dev| format!("{dev}\n"));
             let dashboard = dashboard.map_or(String::new(), |url| format!("dashboard at {url}\n"));
-            format!("ferry {VERSION} listens on {url}\ndata in {}\n{dashboard}{dev}", printable(&data_dir))
+            let first = first.map_or(String::new(), |text| format!("{text}\n"));
+            format!(
+                "ferry {VERSION} listens on {url}\ndata in {}\n{dashboard}{first}{dev}",
+                printable(&data_dir)
+            )
         }
         LogFormat::Json => {
-            let line = |message: &str| {
-                let timestamp = SystemClock.now().to_string();
-                let line = json!({"timestamp": timestamp, "level": "INFO", "message": message, "url": url, "data_dir": data_dir});
-                format!("{line}\n")
-            };
-            let listens = format!("ferry {VERSION} listens on {url} with data in {data_dir}");
-            let dashboard = dashboard.map(|url| line(&format!("dashboard at {url}")));
-            line(&listens) + &dashboard.unwrap_or_default() + &dev.map(line).unwrap_or_default()
+            let line = |message: &str, members: &[(&str, &str)]| json_line("INFO", message, members);
+            let listens = [("url", url), ("version", VERSION), ("data_dir", &*data_dir)];
+            let dashboard = dashboard.map(|url| line("the dashboard is served", &[("dashboard", url)]));
+            let first = first.map(|text| line(&text, &[])).unwrap_or_default();
+            let dev = dev.map(|dev| line(dev, &[]));
+            line("the hub listens", &listens)
+                + &dashboard.unwrap_or_default()
+                + &first
+                + &dev.unwrap_or_default()
         }
     }
+}
+
+/// What should be mended, a line each.
+fn warned(format: LogFormat, warnings: &[String]) -> String {
+    let line = |warning: &String| match format {
+        LogFormat::Text => format!("warning: {}\n", printable(warning)),
+        LogFormat::Json => json_line("WARN", warning, &[]),
+    };
+    warnings.iter().map(line).collect()
+}
+
+fn json_line(level: &str, message: &str, members: &[(&str, &str)]) -> String {
+    let mut line = json!({"timestamp": log_time(), "level": level, "target": "ferry", "message": message});
+    members.iter().for_each(|(name, value)| line[*name] = (*value).into());
+    format!("{line}\n")
+}
+
+/// The present moment as lines of the log have it: RFC 3339 with microseconds.
+fn log_time() -> String {
+    let now = jiff::Timestamp::from_nanosecond(unix_ns().into()).unwrap_or_default();
+    now.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
 }
 
 /// Starts the log. What is returned holds back the warnings that repeat themselves.

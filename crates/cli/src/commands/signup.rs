@@ -11,7 +11,7 @@ pub(crate) struct Args {
     /// E-mail address of the new account
     email: String,
     /// Invitation code, where the hub asks for one
-    #[arg(long, value_name = "CODE")]
+    #[arg(long, value_name = "CODE", allow_hyphen_values = true)]
     invite: Option<String>,
     #[command(flatten)]
     password: PasswordArgs,

@@ -13,13 +13,12 @@ use ferry_auth::{Grant, macaroon};
 use ferry_client::{
     ClientError, ServerUrl,
     spoke::{HubAddress, HubToken, RandomSource, SpokeDaemon, SpokeOptions},
-    tls,
 };
 use ferry_hub::clock::SystemClock;
 
 use super::detach;
 use crate::{
-    context::Global,
+    context::{Global, trust_named},
     failure::Failure,
     output,
     system::{self, variable},
@@ -92,10 +91,7 @@ pub(crate) async fn run(global: &Global, args: Args) -> Result<(), Failure> {
     let hub = args.hub()?;
     let store = args.store.map_or_else(default_store, Ok)?;
     let socket = args.socket.unwrap_or_else(|| default_socket(&store));
-    let cacert = global.cacert.clone().or_else(|| variable("FERRY_CACERT").map(PathBuf::from));
-    if let Some(file) = cacert {
-        tls::trust_only(&file)?;
-    }
+    trust_named(global.cacert.clone())?;
     let about = match &hub {
         Some(hub) => format!("syncs with {} (database {})", hub.url, hub.database),
         None => "has no hub".to_owned(),

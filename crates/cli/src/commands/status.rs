@@ -2,7 +2,11 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use ferry_client::{pages::FileStatus, progress::Silent};
+use ferry_client::{
+    admin::{AdminClient, DatabaseName, rpc},
+    pages::{FileStatus, file::Synced},
+    progress::Silent,
+};
 use serde_json::json;
 
 use crate::{context::Context, failure::Failure, output};
@@ -23,7 +27,8 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     }
     let synced = &status.synced;
     let tag = synced.tag().map_or_else(|| "no version".to_owned(), |tag| tag.to_string());
-    output::line(format_args!("database  {} ({}) on {}", synced.name, synced.database, synced.server))?;
+    let name = if status.hub.is_ok() { named(session.admin(), synced).await } else { synced.name.clone() };
+    output::line(format_args!("database  {name} ({}) on {}", synced.database, synced.server))?;
     let changed = match (status.is_changed, status.changed_pages) {
         (false, _) => "unchanged since".to_owned(),
         (true, Some(pages)) => format!("changed since: {}", output::pages(pages)),
@@ -36,6 +41,22 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         Err(error) => output::line(format_args!("hub       not known: {error}"))?,
     }
     output::line(format_args!("beside    {} of state and base copy", output::bytes(status.beside_bytes)))
+}
+
+/// The database's name, with that of its organisation where it is not one's own: another one may have the same.
+async fn named(admin: &AdminClient, synced: &Synced) -> String {
+    // It is for people: the id says it in any case.
+    let found = async {
+        let database = admin.database(&DatabaseName::Id(synced.database)).await.ok()?;
+        let org = admin
+            .list_orgs(rpc::ListOrgsRequest::default())
+            .await
+            .ok()?
+            .into_iter()
+            .find(|org| org.id == database.org_id)?;
+        (!org.personal).then(|| format!("{}/{}", org.name, database.name))
+    };
+    found.await.unwrap_or_else(|| synced.name.clone())
 }
 
 fn document(status: &FileStatus) -> serde_json::Value {

@@ -14,7 +14,7 @@ use crate::{failure::Failure, output};
 )]
 pub(crate) struct Args {
     /// Data directory of the hub, which may run meanwhile
-    #[arg(long, value_name = "DIR", env = "FERRY_DATA_DIR")]
+    #[arg(long, value_name = "DIR", env = "FERRY_DATA_DIR", default_value = "./ferry-data")]
     data_dir: PathBuf,
 }
 
@@ -42,7 +42,7 @@ pub(crate) fn run(json: bool, args: &Args) -> Result<(), Failure> {
         output::row(&["control.db", &told(schema.step)])?;
         output::row(&["rewritten", &format!("at most {}", output::bytes(bytes))])?;
         output::row(&["free", &output::bytes(free)])?;
-        output::line("databases\teach is looked at when it is first used")?;
+        output::row(&["databases", "each is looked at when it is first used"])?;
     }
     if free < bytes.saturating_mul(2) {
         return Err(Failure::Configuration(format!(

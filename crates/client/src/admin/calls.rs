@@ -61,6 +61,10 @@ calls! {
     list_backups(ListBackupsRequest) -> ListBackupsResponse;
     /// When backups are taken, and how their targets are.
     get_backup_status(GetBackupStatusRequest) -> GetBackupStatusResponse;
+    /// Has nothing backed up by itself.
+    pause_backups(PauseBackupsRequest) -> GetBackupStatusResponse;
+    /// Has backups taken again.
+    resume_backups(ResumeBackupsRequest) -> GetBackupStatusResponse;
     /// Begins a login at a provider.
     start_o_auth(StartOAuthRequest) -> StartOAuthResponse;
     /// Completes a login at a provider.
@@ -125,6 +129,16 @@ calls! {
     create_user(CreateUserRequest) -> CreateUserResponse;
     /// Locks a user out, or lets it in again. Operator only.
     disable_user(DisableUserRequest) -> DisableUserResponse;
+    /// Lets a user operate the hub on the dashboard, or no longer. Operator only.
+    set_user_operator(SetUserOperatorRequest) -> SetUserOperatorResponse;
+    /// Has a code for a new password mailed, if there is an account of the address.
+    request_password_reset(RequestPasswordResetRequest) -> RequestPasswordResetResponse;
+    /// Proves the address to which the code was mailed.
+    verify_email(VerifyEmailRequest) -> VerifyEmailResponse;
+    /// Has a code mailed that proves the account's address.
+    request_verification(RequestVerificationRequest) -> RequestVerificationResponse;
+    /// Sends a mail now. Operator only.
+    test_mail(TestMailRequest) -> TestMailResponse;
     /// Makes a code that resets a password. Operator only.
     issue_password_reset(IssuePasswordResetRequest) -> IssuePasswordResetResponse;
 }

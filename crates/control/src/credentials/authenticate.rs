@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use ferry_auth::{
-    AuthContext, FunctionAuth, JwtTrust, Purpose, TokenError, TokenHolder, Verified, jwt::UnverifiedJwt,
+    AuthContext, FunctionAuth, Grant, JwtTrust, Purpose, TokenError, TokenHolder, Verified,
+    jwt::UnverifiedJwt,
 };
-use ferry_types::{DatabaseId, Error, ModelSet, Reason, Result};
+use ferry_types::{DatabaseId, Error, ModelSet, Reason, Result, UserId};
 use http::HeaderMap;
 
 use crate::{
@@ -19,11 +20,12 @@ use crate::{
         macaroons,
         macaroons::Macaroons,
         operator_token::{OPERATOR_PREFIX, OperatorToken},
+        recheck::not_operating,
         session::verify_session,
         throttling::{Limiter, ThrottleKey},
         watch::check_holder,
     },
-    origin::{ClientIp, Origin},
+    origin::{ClientIp, OperatingUser, Origin},
 };
 
 /// `{db}` of a path that leaves the database to the credential.
@@ -54,8 +56,19 @@ impl Authenticator {
     ///
     /// # Errors
     /// `session token required` when it is missing, bad, expired or revoked; permission denied for a token of
-    /// another purpose, from a forbidden address, or too narrow for the RPC; rate limit.
+    /// another purpose, from a forbidden address, or too narrow for the RPC; `EMAIL_UNVERIFIED`; rate limit.
     pub fn session(&self, headers: &HeaderMap, ip: ClientIp, access: Access) -> Result<Caller> {
+        let caller = self.unproven_session(headers, ip, access)?;
+        self.db.directory().refuse_unverified(caller.user_id)?;
+        Ok(caller)
+    }
+
+    /// The same, also of an account whose address is to be proven first (OPR-93): for what such a one may do.
+    ///
+    /// # Errors
+    /// As [`Self::session`].
+    pub fn unproven_session(&self, headers: &HeaderMap, ip: ClientIp, access: Access) -> Result<Caller> {
+        let _traced = ferry_trace::span("auth");
         let outcome = verify_session(&self.macaroons, &self.db, &self.rates, headers, ip, access);
         let result = outcome.as_ref().map_or_else(|error| error.reason.as_str(), |_| "OK");
         metrics::counter!("ferry_auth_verifications_total", "kind" => "session", "result" => result)
@@ -70,6 +83,7 @@ impl Authenticator {
     /// 401 `missing bearer token` or `invalid sync token: <reason>`; 403 for a session token or a forbidden
     /// address; 404 `database not found`.
     pub fn sync_bearer(&self, headers: &HeaderMap, client_ip: ClientIp) -> Result<AuthContext> {
+        let _traced = ferry_trace::span("auth");
         let outcome = self.verify_sync(headers, client_ip);
         let result = outcome.as_ref().map_or_else(|error| error.reason.as_str(), |_| "OK");
         metrics::counter!("ferry_auth_verifications_total", "kind" => "token", "result" => result)
@@ -111,6 +125,18 @@ impl Authenticator {
         Err(Error::new(Reason::Unauthenticated, message))
     }
 
+    /// The user whose session a request carries, if that user may operate the hub now.
+    ///
+    /// # Errors
+    /// As of [`Self::session`]; permission denied.
+    pub fn operating_user(&self, headers: &HeaderMap, ip: ClientIp) -> Result<OperatingUser> {
+        let Caller { user_id, session_id, user_epoch, .. } = self.session(headers, ip, Access::Full)?;
+        if self.db.directory().user(user_id).is_some_and(|user| user.operator) {
+            return Ok(OperatingUser { user_id, session_id, user_epoch });
+        }
+        Err(not_operating())
+    }
+
     /// Whether the request carries the operator token.
     #[must_use]
     pub fn is_operator(&self, headers: &HeaderMap) -> bool {
@@ -131,13 +157,26 @@ impl Authenticator {
         route: Option<&str>,
     ) -> Result<AuthContext> {
         let route = route.filter(|name| *name != ANY_DATABASE);
-        let outcome = self.verify(credentials, client, route).await;
+        let traced = ferry_trace::span("auth");
+        let outcome = traced.scope(self.verify(credentials, client, route)).await;
         let (kind, result) = match &outcome {
             Ok(auth) => (auth.principal.kind().as_str(), "OK"),
             Err(error) => ("refused", error.reason.as_str()),
         };
         metrics::counter!("ferry_auth_verifications_total", "kind" => kind, "result" => result).increment(1);
         outcome
+    }
+
+    /// Of which database a sync token of this hub was and whose, though it lets nobody in any more; `None` for what this hub did
+    /// not make. Only for people who look why a client does not get on: it proves no right.
+    #[must_use]
+    pub fn holder_of_ended(&self, credentials: &Credentials<'_>) -> Option<(DatabaseId, UserId)> {
+        let Bearer::Macaroon(token) = self.classify(credentials.bearer().ok()??) else { return None };
+        let claims = &self.macaroons.open(token).ok()?.claims;
+        match claims.grant {
+            Grant::Sync { database_id, .. } => Some((database_id, claims.user_id)),
+            Grant::Session => None,
+        }
     }
 
     async fn verify(
@@ -242,6 +281,7 @@ impl Authenticator {
         if !check_holder(&own, &directory) || directory.session_is_revoked(own.session_id) {
             return Err(dead(Reason::TokenRevoked));
         }
+        directory.refuse_unverified(own.user_id)?;
         let name = route.ok_or_else(|| {
             let message = "a session opens no database of its own: name one in the path, or use a sync token";
             Error::new(Reason::WrongPurpose, message)

@@ -62,6 +62,7 @@ impl Macaroons {
             Err(RightsLost::Database) => return Err(database_not_found()),
             Err(RightsLost::Revoked) => return Err(revoked()),
         }
+        directory.refuse_unverified(claims.user_id)?;
         if !context.restrictions.allows_address(client_ip.0) {
             let message = "this sync token may not be used from your address (caveat ip)";
             return Err(Error::new(Reason::PermissionDenied, message));

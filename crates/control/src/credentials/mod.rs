@@ -13,6 +13,7 @@ pub(crate) mod key_ring;
 pub(crate) mod label;
 pub(crate) mod macaroons;
 pub(crate) mod operator_token;
+mod page_session;
 pub(crate) mod proof_cache;
 pub(crate) mod recheck;
 pub(crate) mod requester;

@@ -8,7 +8,25 @@ use rusqlite::{Connection, OptionalExtension as _};
 use crate::{
     caller::{Caller, org_not_found, require_role},
     directory::columns::parsed,
+    origin::Origin,
 };
+
+/// Who is no operator of the hub.
+pub(crate) fn not_operating() -> Error {
+    let message = "this is for operators of the hub: whoever has its operator token can make you one with ferry admin \
+                   user operator, or use the token itself";
+    Error::new(Reason::PermissionDenied, message)
+}
+
+/// Refuses a user who operates the hub no longer, or whose session has ended; not whoever holds the operator token.
+pub(crate) fn refuse_demoted(connection: &Connection, origin: &Origin) -> ferry_sqlite::Result<()> {
+    let Some(by) = origin.operator else { return Ok(()) };
+    refuse_ended(connection, by.session_id, by.user_epoch)?;
+    let operates: bool = connection
+        .prepare_cached("SELECT operator FROM users WHERE id = ?1")?
+        .query_row([by.user_id.to_string()], |row| row.get(0))?;
+    if operates { Ok(()) } else { Err(not_operating().into()) }
+}
 
 /// Refuses a session that ended before its time. What changes rights asks inside its own transaction: the
 /// order of the actor decides.

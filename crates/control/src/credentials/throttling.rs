@@ -10,7 +10,7 @@ use std::{
 
 use ferry_types::{ApiKeyId, Error, Reason, Result, UnixMillis, UserId};
 
-use crate::origin::ClientIp;
+use crate::{mail::MailKind, origin::ClientIp};
 
 /// Windows kept at once; a further one replaces one that is over, or else those that are furthest from refusing.
 const ENTRIES_MAX: usize = 100_000;
@@ -24,6 +24,12 @@ pub(crate) enum ThrottleKey {
     OAuth(ClientPrefix),
     Public(ClientPrefix),
     Session(UserId),
+    /// Mails of a kind to an address that somebody asks for.
+    MailTo(EmailHash, MailKind),
+    /// Mailed codes for new passwords that a client asks for, whosever.
+    ResetsFrom(ClientPrefix),
+    /// Mailed invitations of a user.
+    InvitesOf(UserId),
     /// A key, and how often it may be used in a minute.
     ApiKey(ApiKeyId, u32),
     /// Failed logins of an e-mail from a client.
@@ -82,6 +88,9 @@ impl ThrottleKey {
             Self::OAuth(_) => (30, HOUR_MS),
             Self::Public(_) => (120, MINUTE_MS),
             Self::Session(_) => (600, MINUTE_MS),
+            Self::MailTo(..) => (3, HOUR_MS),
+            Self::ResetsFrom(_) => (20, HOUR_MS),
+            Self::InvitesOf(_) => (60, HOUR_MS),
             Self::ApiKey(_, per_minute) => (per_minute, MINUTE_MS),
             Self::FailedPair(..) => (10, 15 * MINUTE_MS),
             Self::FailedClient(_) => (60, 15 * MINUTE_MS),
@@ -96,6 +105,7 @@ impl ThrottleKey {
             Self::OAuth(_) => "oauth",
             Self::Public(_) => "public",
             Self::Session(_) => "session",
+            Self::MailTo(..) | Self::ResetsFrom(_) | Self::InvitesOf(_) => "mail",
             Self::ApiKey(..) => "api_key",
             Self::FailedPair(..) | Self::FailedClient(_) | Self::FailedEmail(_) | Self::FailedNetwork(_) => {
                 "login"

@@ -11,6 +11,7 @@ pub(crate) mod kinds;
 pub(crate) mod list;
 pub(crate) mod query;
 pub(crate) mod rename;
+pub(crate) mod restore;
 pub(crate) mod storage;
 pub(crate) mod tenants;
 pub(crate) mod watermarks;

@@ -21,8 +21,14 @@ pub(crate) enum ControlEffect {
         user_id: UserId,
         email: String,
         email_verified: bool,
+        operator: bool,
         org_id: OrgId,
         org_name: String,
+    },
+    /// The user may operate the hub, or may no longer.
+    OperatorChanged {
+        user_id: UserId,
+        operator: bool,
     },
     /// The user proved to own the e-mail address.
     EmailVerified {

@@ -11,6 +11,8 @@ pub(crate) struct UserEntry {
     pub(crate) email: Box<str>,
     pub(crate) email_verified: bool,
     pub(crate) disabled: bool,
+    /// Whether it may operate the hub.
+    pub(crate) operator: bool,
     /// Tokens minted under a lower one are revoked.
     pub(crate) epoch: u32,
     /// In order of the organisation's id.

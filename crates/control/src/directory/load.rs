@@ -75,12 +75,13 @@ pub(crate) fn directory(connection: &Connection, ring: KeyRing, now: UnixMillis)
         count("SELECT count(*) FROM organizations WHERE deleted IS NULL")?,
         count("SELECT count(*) FROM databases WHERE deleted IS NULL")?,
     );
-    each(connection, "SELECT id, email, email_verified, disabled, epoch FROM users", &[], |row| {
+    each(connection, "SELECT id, email, email_verified, disabled, epoch, operator FROM users", &[], |row| {
         let user = UserEntry {
             email: get(row, 1)?,
             email_verified: get(row, 2)?,
             disabled: get(row, 3)?,
             epoch: get(row, 4)?,
+            operator: get(row, 5)?,
             memberships: Vec::new(),
         };
         directory.add_user(parsed(row, 0)?, user);

@@ -19,7 +19,7 @@ pub(crate) mod tables;
 use std::{collections::HashMap, sync::Arc};
 
 use ferry_auth::{FunctionAuth, JwtTrust, KeyRing, Role, api_key};
-use ferry_types::{DatabaseId, OrgId, SessionId, TokenId, UnixMillis, UserId};
+use ferry_types::{DatabaseId, Error, OrgId, Reason, Result, SessionId, TokenId, UnixMillis, UserId};
 
 use crate::directory::{
     api_keys::{ApiKeyEntry, ApiKeyTable},
@@ -45,6 +45,8 @@ pub(crate) struct Directory {
     default_database: DefaultDatabase,
     jwt: JwtIndex,
     functions: FunctionIndex,
+    /// Whether accounts must prove their addresses.
+    require_verified: bool,
 }
 
 impl Directory {
@@ -62,6 +64,7 @@ impl Directory {
             default_database: DefaultDatabase::Unset,
             jwt: JwtIndex::default(),
             functions: FunctionIndex::default(),
+            require_verified: false,
         }
     }
 
@@ -194,6 +197,25 @@ impl Directory {
         memberships.iter().find(|(id, _)| *id == org_id).map(|(_, role)| *role)
     }
 
+    /// Whether accounts must prove their addresses before they may do anything (OPR-93).
+    pub(crate) const fn set_require_verified(&mut self, require: bool) {
+        self.require_verified = require;
+    }
+
+    /// Refuses a user whose address must be proven first.
+    ///
+    /// # Errors
+    /// `EMAIL_UNVERIFIED`.
+    pub(crate) fn refuse_unverified(&self, user_id: UserId) -> Result<()> {
+        let is_verified = self.users.get(&user_id).is_some_and(|user| user.email_verified);
+        if is_verified || !self.require_verified {
+            return Ok(());
+        }
+        let message = "this account's e-mail address is not confirmed yet: open the link that was mailed to it, or ask for \
+                       another (ferry account verify)";
+        Err(Error::new(Reason::EmailUnverified, message))
+    }
+
     /// Whether the user's credentials of this epoch still stand.
     pub(crate) fn user_stands(&self, user_id: UserId, epoch: u32) -> bool {
         self.users.get(&user_id).is_some_and(|user| !user.disabled && user.epoch == epoch)
@@ -287,6 +309,11 @@ impl Directory {
                     user.disabled = disabled;
                 }
             }
+            ControlEffect::OperatorChanged { user_id, operator } => {
+                if let Some(user) = self.users.get_mut(&user_id) {
+                    user.operator = operator;
+                }
+            }
             ControlEffect::EmailVerified { user_id } => {
                 if let Some(user) = self.users.get_mut(&user_id) {
                     user.email_verified = true;
@@ -316,11 +343,12 @@ impl Directory {
                     entry.jwt_not_before = Some(jwt_not_before);
                 }
             }
-            ControlEffect::UserCreated { user_id, email, email_verified, org_id, org_name } => {
+            ControlEffect::UserCreated { user_id, email, email_verified, operator, org_id, org_name } => {
                 self.add_org(org_id, OrgEntry::new(&org_name, true));
                 let memberships = vec![(org_id, Role::Admin)];
                 let email = email.into();
-                let user = UserEntry { email, email_verified, disabled: false, epoch: 0, memberships };
+                let user =
+                    UserEntry { email, email_verified, disabled: false, operator, epoch: 0, memberships };
                 self.add_user(user_id, user);
             }
             ControlEffect::SessionRevoked { session_id, revoked, .. } => {

@@ -121,6 +121,7 @@ const fn subject(effect: &ControlEffect) -> Option<Subject> {
         | ControlEffect::OrgRenamed { .. }
         | ControlEffect::OrgDeleted { .. }
         | ControlEffect::UserCreated { .. }
+        | ControlEffect::OperatorChanged { .. }
         | ControlEffect::EmailVerified { .. }
         | ControlEffect::DatabaseCreated(_)
         | ControlEffect::ApiKeyCreated(_)

@@ -246,4 +246,30 @@ CREATE TABLE breaks(
     applies INTEGER NOT NULL
 ) STRICT;
 ",
+    "
+-- Who may operate the hub, signed in to the dashboard (OPR-51).
+ALTER TABLE users ADD COLUMN operator INTEGER NOT NULL DEFAULT 0;
+-- When a session ends, whatever refreshes it: those of the dashboard do.
+ALTER TABLE sessions ADD COLUMN ends INTEGER;
+",
+    "
+-- Mails that wait to be sent; what is secret of them is sealed. `address_key` tells accounts apart.
+CREATE TABLE outbox(
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL,
+    address TEXT NOT NULL,
+    address_key TEXT NOT NULL,
+    user_id TEXT REFERENCES users(id) ON DELETE CASCADE,
+    sealed BLOB NOT NULL,
+    created INTEGER NOT NULL,
+    due INTEGER NOT NULL,
+    tries INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX outbox_due ON outbox(due);
+CREATE INDEX outbox_address ON outbox(address_key);
+CREATE INDEX outbox_user ON outbox(user_id);
+CREATE TABLE email_verifications(secret_hash BLOB PRIMARY KEY, payload TEXT NOT NULL, expires INTEGER NOT NULL)
+    STRICT, WITHOUT ROWID;
+CREATE INDEX email_verifications_user ON email_verifications(json_extract(payload, '$.user_id'));
+",
 ];

@@ -8,7 +8,7 @@ use crate::{
     config::Signup,
     control_db::ControlDb,
     credentials::throttling::{Limiter, ThrottleKey},
-    identity::passwords::pool::PasswordPool,
+    identity::{operator_code::OperatorCode, passwords::pool::PasswordPool},
     origin::ClientIp,
     random,
 };
@@ -23,6 +23,8 @@ pub struct Accounts {
     pub(crate) failures: Limiter,
     /// Who may sign up.
     pub(crate) signup: Signup,
+    /// By which the first account becomes an operator's.
+    pub(crate) operator_code: OperatorCode,
     /// How long a session lives.
     pub(crate) session_ttl_seconds: i64,
 }

@@ -44,14 +44,9 @@ fn event(row: &Row<'_>) -> ferry_sqlite::Result<AuditEvent> {
     })
 }
 
-/// A page of what happened in an organisation since `since_unix`, newest first, and the token of the next
-/// one. `action` is one action, a noun for all of its actions, or empty. The trail of a deleted organisation is
-/// read by who were its admins.
-pub struct ListAuditEvents<'a> {
-    /// Who asks.
-    pub caller: &'a Caller,
-    /// Id or name of the organisation; empty: the session's.
-    pub org: &'a str,
+/// Which rows of the trail are read, newest first.
+#[derive(Clone, Copy)]
+pub struct AuditRows<'a> {
     /// From when on, Unix seconds.
     pub since_unix: i64,
     /// One action, a noun for all of its actions, or empty.
@@ -62,18 +57,50 @@ pub struct ListAuditEvents<'a> {
     pub page_token: &'a str,
 }
 
+/// A page of what happened in an organisation, and the token of the next one. The trail of a deleted organisation is read by who
+/// were its admins.
+pub struct ListAuditEvents<'a> {
+    /// Who asks.
+    pub caller: &'a Caller,
+    /// Id or name of the organisation; empty: the session's.
+    pub org: &'a str,
+    /// Which rows.
+    pub rows: AuditRows<'a>,
+}
+
 impl ListAuditEvents<'_> {
     /// # Errors
     /// Unknown organisation, role below admin, bad page size or token.
     pub async fn run(self, db: &ControlDb) -> Result<(Vec<AuditEvent>, String)> {
-        let Self { caller, org, since_unix, action, page_size, page_token } = self;
+        let Self { caller, org, rows } = self;
         let org_id = match resolve_own_org(db, caller, org) {
             Err(error) if error.reason == Reason::NotFound => {
                 deleted_org(db, caller, org).await?.ok_or(error)?
             }
             resolved => resolved?.to_string(),
         };
-        let filter = [org_id.as_str(), &since_unix.to_string(), action];
+        rows.read(db, Some(org_id)).await
+    }
+}
+
+/// A page of what belongs to no organisation: what operators did, the hub by itself, and people who were not signed in.
+pub struct ListHubAuditEvents<'a> {
+    /// Which rows.
+    pub rows: AuditRows<'a>,
+}
+
+impl ListHubAuditEvents<'_> {
+    /// # Errors
+    /// Bad page size or token.
+    pub async fn run(self, db: &ControlDb) -> Result<(Vec<AuditEvent>, String)> {
+        self.rows.read(db, None).await
+    }
+}
+
+impl AuditRows<'_> {
+    async fn read(self, db: &ControlDb, org_id: Option<String>) -> Result<(Vec<AuditEvent>, String)> {
+        let Self { since_unix, action, page_size, page_token } = self;
+        let filter = [org_id.as_deref().unwrap_or("hub"), &since_unix.to_string(), action];
         let listing = Listing::new("ListAuditEvents", &filter, page_size, page_token)?;
         let before: i64 = listing.after.parse().unwrap_or(i64::MAX);
         let (wanted, action) = (listing.wanted(), action.to_owned());
@@ -81,7 +108,7 @@ impl ListAuditEvents<'_> {
         let rows = db
             .read(move |connection| {
                 let sql = "SELECT id, at, request_id, actor, action, target, outcome, ip, detail FROM audit
-                           WHERE org_id = ?1 AND id < ?2 AND at >= ?3
+                           WHERE org_id IS ?1 AND id < ?2 AND at >= ?3
                                AND (?4 = '' OR action = ?4 OR substr(action, 1, length(?4) + 1) = ?4 || '.')
                            ORDER BY id DESC LIMIT ?5";
                 let mut statement = connection.prepare_cached(sql)?;

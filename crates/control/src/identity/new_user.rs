@@ -7,8 +7,9 @@ use rusqlite::OptionalExtension as _;
 use crate::{
     audit::{AuditRow, Who},
     control_db::ControlDb,
+    credentials::recheck::refuse_demoted,
     directory::effects::ControlEffect,
-    identity::email::email_key,
+    identity::{accounts::Accounts, email::email_key, verification::VerificationMail},
     origin::Origin,
 };
 
@@ -22,6 +23,10 @@ pub(crate) struct NewUser {
     pub(crate) secret: String,
     /// The provider that vouches for the user in place of a password, and what it calls the user.
     pub(crate) vouched: Option<(&'static str, String)>,
+    /// Whether the user may operate the hub.
+    pub(crate) operator: bool,
+    /// Whether the address needs no proof: a provider vouches for it, or the hub made the account for itself.
+    pub(crate) is_verified: bool,
     pub(crate) now: UnixMillis,
 }
 
@@ -43,9 +48,10 @@ impl NewUser {
         }
         connection
             .prepare_cached(
-                "INSERT INTO users(id, email, email_key, email_verified, created) VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO users(id, email, email_key, email_verified, operator, created)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?
-            .execute(rusqlite::params![user, self.email, key, self.vouched.is_some(), self.now.0])?;
+            .execute(rusqlite::params![user, self.email, key, self.is_verified, self.operator, self.now.0])?;
         let (provider, subject, secret) = match &self.vouched {
             Some((provider, subject)) => (*provider, subject, None),
             None => ("password", &user, Some(&self.secret)),
@@ -70,7 +76,8 @@ impl NewUser {
         transaction.effect(ControlEffect::UserCreated {
             user_id: self.user_id,
             email: self.email.clone(),
-            email_verified: self.vouched.is_some(),
+            email_verified: self.is_verified,
+            operator: self.operator,
             org_id: self.org_id,
             org_name,
         });
@@ -87,19 +94,28 @@ pub(crate) fn new_user(db: &ControlDb, email: String, secret: String, now: UnixM
         email,
         secret,
         vouched: None,
+        operator: false,
+        is_verified: false,
         now,
     }
 }
 
 /// Stores an account that nobody signs up for.
-pub(crate) async fn store_user(db: &ControlDb, user: NewUser, origin: &Origin) -> Result<()> {
-    let origin = origin.clone();
+pub(crate) async fn store_user(accounts: &Accounts, user: NewUser, origin: &Origin) -> Result<()> {
+    let (db, origin, asking) = (&accounts.db, origin.clone(), VerificationMail::new(accounts)?);
     db.write(move |transaction| {
+        refuse_demoted(transaction.connection(), &origin)?;
         user.insert(transaction)?;
         let target = user.user_id.to_string();
         let mut row = AuditRow::ok(user.now, &origin, Who::Operator, "user.create", &target);
         row.org_id = Some(user.org_id);
-        row.insert(transaction.connection())
+        row.insert(transaction.connection())?;
+        if !user.is_verified {
+            asking.queue_unless_many(transaction.connection(), user.now, user.user_id, &user.email)?;
+        }
+        Ok(())
     })
-    .await
+    .await?;
+    db.outbox().wake();
+    Ok(())
 }

@@ -4,14 +4,17 @@ use ferry_auth::password::{PasswordMatch, SALT_BYTES};
 use ferry_types::{Error, OrgId, Reason, Result, UnixMillis, UserId};
 use rusqlite::Connection;
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 
 use crate::{
     audit::{AuditRow, Who},
     control_db::ControlDb,
     credentials::throttling::{ClientPrefix, EmailHash, Limiter, ThrottleKey},
     directory::columns::parsed,
-    identity::{accounts::Accounts, email::email_key, passwords::pool::HashingTurn},
+    identity::{
+        accounts::Accounts,
+        email::{email_hash, email_key},
+        passwords::pool::HashingTurn,
+    },
     origin::Origin,
     random,
 };
@@ -46,10 +49,7 @@ pub(crate) struct Account {
 
 impl<'a> Attempt<'a> {
     pub(crate) fn new(email: &str, origin: &'a Origin) -> Self {
-        let key = email_key(email);
-        let digest = Sha256::digest(&key);
-        let mut hash = [0; 16];
-        hash.copy_from_slice(&digest[..16]);
+        let (key, hash) = (email_key(email), email_hash(email));
         Self { key, hash, client: origin.ip.into(), origin }
     }
 

@@ -15,6 +15,7 @@ use crate::{
         invitations::is_invited,
         new_user::new_user,
         sessions::{new_session, opened},
+        verification::VerificationMail,
         whoami::Session,
     },
     origin::Origin,
@@ -56,6 +57,7 @@ impl SignUp<'_> {
         let session = new_session(&accounts.db, accounts.session_ttl_seconds, user.user_id, "", origin, now);
         let (user_id, org_id) = (user.user_id, user.org_id);
         let (stored, origin) = (session.clone(), origin.clone());
+        let asking = VerificationMail::new(accounts)?;
         accounts
             .db
             .write(move |transaction| {
@@ -77,9 +79,10 @@ impl SignUp<'_> {
                     let joined = invitations::spend(transaction, &hash, user_id, &user.email, &origin, now)?;
                     joined.ok_or_else(refusal)?;
                 }
-                Ok(())
+                asking.queue_unless_many(transaction.connection(), now, user_id, &user.email)
             })
             .await?;
+        accounts.db.outbox().wake();
         opened(&accounts.db, &session, 0, org_id)
     }
 }

@@ -14,6 +14,8 @@ pub struct Whoami {
     pub email: String,
     /// Whether its owner proved it.
     pub email_verified: bool,
+    /// Whether the user may operate the hub.
+    pub operator: bool,
     /// The organisation the session starts in.
     pub org_id: OrgId,
     /// The role there; `None` once the membership is gone.
@@ -68,6 +70,7 @@ pub(crate) fn whoami_of(
         user_id,
         email: user.email.to_string(),
         email_verified: user.email_verified,
+        operator: user.operator,
         org_id,
         role: directory.role(user_id, org_id),
         orgs: orgs.collect(),

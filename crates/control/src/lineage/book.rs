@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use ferry_core::lineage::{KnownFile, LineageAnswer, LineageVerdict};
+use ferry_core::lineage::{KnownFile, LineageAnswer, LineageVerdict, Sign};
 use ferry_types::{DatabaseId, Result, RunId, Seq, UnixMillis};
 use rusqlite::{Connection, OptionalExtension as _};
 use serde_json::{Value, json};
@@ -52,6 +52,11 @@ impl KnownLineage {
     /// How far this database is.
     pub fn note_position(&mut self, id: DatabaseId, run: RunId, seq: Seq) {
         self.positions.insert(id, (run, seq));
+    }
+
+    /// Every file has to have this break.
+    pub fn note_hub_break(&mut self, number: i64) {
+        self.hub_break = self.hub_break.max(number);
     }
 
     /// Its file has to have this break.
@@ -184,6 +189,32 @@ impl LineageBook {
                 let origin = Origin::hub();
                 let row = AuditRow::ok(now, &origin, Who::Nobody, "lineage.break", &id);
                 AuditRow { org_id, database_id: Some(broken.id), detail, ..row }.insert(connection)?;
+                Ok(number)
+            })
+            .await
+    }
+
+    /// Writes down that the hub, whose run is `run`, was put back before it began, as `sign` shows only now; the number of the break.
+    ///
+    /// # Errors
+    /// When `control.db` cannot be written.
+    pub async fn add_hub_break(&self, run: RunId, sign: Sign) -> Result<i64> {
+        let now = self.db.now();
+        self.db
+            .write(move |transaction| {
+                let connection = transaction.connection();
+                let seq = ferry_sqlite::meta::seq_of(&ferry_sqlite::NativeSql(connection))?.0;
+                break_all(connection, (now.0, sign.as_str()), seq)?;
+                let number: i64 =
+                    connection
+                        .query_row("SELECT max(n) FROM breaks WHERE scope = 'hub'", [], |row| row.get(0))?;
+                let run = run.to_string();
+                // What this run itself has written down is not left over from before.
+                let since = "UPDATE breaks SET since = (SELECT max(audit.at) FROM audit, runs
+                             WHERE runs.run = ?2 AND audit.at < runs.at) WHERE n = ?1";
+                connection.execute(since, (number, &run))?;
+                connection.execute("UPDATE runs SET after_break = ?1 WHERE run = ?2", (number, &run))?;
+                audit(connection, now, "lineage.restored", json!({ "run": run, "sign": sign.as_str() }))?;
                 Ok(number)
             })
             .await

@@ -1,10 +1,10 @@
 //! What a data directory's `control.db` tells of its runs and breaks, found out without changing anything.
 
-use std::path::Path;
+use std::{collections::HashSet, path::Path};
 
 use ferry_core::lineage::ControlLineage;
 use ferry_sqlite::NativeSql;
-use ferry_types::UnixMillis;
+use ferry_types::{RunId, UnixMillis};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::HUB;
@@ -32,10 +32,21 @@ pub struct BreakRow {
 pub struct LineageRows {
     /// By what a verdict is found.
     pub control: ControlLineage,
+    /// All of its runs.
+    pub runs: HashSet<RunId>,
     /// When its newest run began.
     pub began: Option<UnixMillis>,
     /// All breaks, the oldest first.
     pub breaks: Vec<BreakRow>,
+}
+
+impl LineageRows {
+    /// The number of the last break of all databases; 0: there was none.
+    #[must_use]
+    pub fn newest_hub_break(&self) -> i64 {
+        let hub = self.breaks.iter().filter(|row| row.scope == HUB);
+        hub.map(|row| row.number).max().unwrap_or(0)
+    }
 }
 
 /// Reads it of the hub in `data_dir`, whether it runs or not.
@@ -71,6 +82,11 @@ fn rows(connection: &Connection) -> ferry_sqlite::Result<LineageRows> {
         found.control.newest = Some(parsed(row, 0)?);
         found.began = Some(UnixMillis(row.get(1)?));
         begun_with = row.get(2)?;
+    }
+    let mut all = connection.prepare("SELECT run FROM runs")?;
+    let mut rows = all.query([])?;
+    while let Some(row) = rows.next()? {
+        found.runs.insert(parsed(row, 0)?);
     }
     let mut breaks =
         connection.prepare("SELECT n, at, scope, reason, known_seq, since FROM breaks ORDER BY n")?;

@@ -34,10 +34,7 @@ async fn admins_read_what_happened_in_their_organisation_newest_first() {
         let listed = ListAuditEvents {
             caller: &ada,
             org: &org,
-            since_unix: since,
-            action,
-            page_size: 0,
-            page_token: "",
+            rows: AuditRows { since_unix: since, action, page_size: 0, page_token: "" },
         }
         .run(&hub.control.db)
         .await;
@@ -57,10 +54,7 @@ async fn admins_read_what_happened_in_their_organisation_newest_first() {
         let listed = ListAuditEvents {
             caller: &ada,
             org: &org,
-            since_unix: 0,
-            action: "",
-            page_size: 2,
-            page_token: &token,
+            rows: AuditRows { since_unix: 0, action: "", page_size: 2, page_token: &token },
         }
         .run(&hub.control.db)
         .await;
@@ -90,11 +84,14 @@ async fn admins_read_what_happened_in_their_organisation_newest_first() {
         ("ok", "127.0.0.1", "request-1")
     );
     assert_eq!(removed.detail_json, r#"{"role":"viewer","tokens":1}"#);
-    let refused =
-        ListAuditEvents { caller: &bob, org: &org, since_unix: 0, action: "", page_size: 0, page_token: "" }
-            .run(&hub.control.db)
-            .await
-            .unwrap_err();
+    let refused = ListAuditEvents {
+        caller: &bob,
+        org: &org,
+        rows: AuditRows { since_unix: 0, action: "", page_size: 0, page_token: "" },
+    }
+    .run(&hub.control.db)
+    .await
+    .unwrap_err();
     assert_eq!(refused.reason, Reason::NotFound);
 }
 
@@ -114,10 +111,7 @@ async fn failed_logins_are_told_to_the_account_and_its_email_goes_with_it() {
     let (events, _) = ListAuditEvents {
         caller: &ada,
         org: "",
-        since_unix: 0,
-        action: "user.login",
-        page_size: 0,
-        page_token: "",
+        rows: AuditRows { since_unix: 0, action: "user.login", page_size: 0, page_token: "" },
     }
     .run(&hub.control.db)
     .await
@@ -164,10 +158,7 @@ async fn the_kind_that_a_first_write_fixes_is_noted() {
     let (events, _) = ListAuditEvents {
         caller: &ada,
         org: "",
-        since_unix: 0,
-        action: "database.kind",
-        page_size: 0,
-        page_token: "",
+        rows: AuditRows { since_unix: 0, action: "database.kind", page_size: 0, page_token: "" },
     }
     .run(&hub.control.db)
     .await

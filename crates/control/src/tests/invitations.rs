@@ -13,10 +13,10 @@ async fn team(hub: &Fixture) -> (Caller, String) {
 
 async fn invite(hub: &Fixture, admin: &Caller, org: &str, email: &str) -> String {
     CreateInvitation { caller: admin, org, email, role: "member", origin: &origin() }
-        .run(&hub.control.db)
+        .run(&hub.control.accounts)
         .await
         .unwrap()
-        .1
+        .code
 }
 
 async fn accept(hub: &Fixture, caller: &Caller, code: &str) -> Result<Role, Reason> {
@@ -39,7 +39,7 @@ async fn a_code_works_once_in_time_and_for_its_email() {
     assert_eq!(accept(&hub, &bob, &code).await, Ok(Role::Member));
     assert_eq!(accept(&hub, &bob, &code).await, Err(Reason::PermissionDenied), "spent");
     let again = CreateInvitation { caller: &ada, org: &org, email: EMAIL, role: "admin", origin: &origin() }
-        .run(&hub.control.db)
+        .run(&hub.control.accounts)
         .await;
     assert_eq!(again.unwrap_err().reason, Reason::AlreadyExists);
 
@@ -119,7 +119,7 @@ async fn invitations_are_listed_replaced_and_revoked() {
     assert_eq!(refused.reason, Reason::NotFound);
     for (email, role) in [("no e-mail", "member"), (EMAIL, "root"), (EMAIL, "")] {
         let bad = CreateInvitation { caller: &ada, org: &org, email, role, origin: &origin() }
-            .run(&hub.control.db)
+            .run(&hub.control.accounts)
             .await;
         assert_eq!(bad.unwrap_err().reason, Reason::InvalidArgument, "{email} {role}");
     }
@@ -135,7 +135,7 @@ async fn an_organisation_has_so_many_invitations_waiting() {
         async move {
             let email = format!("{n}@example.com");
             CreateInvitation { caller: &ada, org: &org, email: &email, role: "viewer", origin: &origin() }
-                .run(&control.db)
+                .run(&control.accounts)
                 .await
                 .unwrap();
         }
@@ -143,7 +143,7 @@ async fn an_organisation_has_so_many_invitations_waiting() {
     futures_util::future::join_all(invites).await;
     let create = async |email: &str| {
         CreateInvitation { caller: &ada, org: &org, email, role: "viewer", origin: &origin() }
-            .run(&hub.control.db)
+            .run(&hub.control.accounts)
             .await
             .map_err(|error| error.reason)
     };

@@ -9,6 +9,8 @@ mod functions;
 mod invitations;
 mod jwt;
 mod kinds;
+mod lineage;
+mod mail;
 mod oauth;
 mod operator;
 mod orgs;
@@ -28,7 +30,7 @@ use std::{
     },
 };
 
-use ferry_types::{Clock, DatabaseId, Model, ModelSet, Op, OpSet, UnixMillis};
+use ferry_types::{Clock, DatabaseId, Model, ModelSet, Op, OpSet, Seq, UnixMillis};
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, header};
 
@@ -62,6 +64,7 @@ pub(super) fn config(dir: &Path) -> ControlConfig {
         auto_migrate: true,
         trash_retention_days: 7,
         audit_retention_days: 400,
+        mail: None,
     }
 }
 
@@ -159,9 +162,9 @@ impl Fixture {
     async fn member(&self, admin: &Caller, org: &str, email: &str, role: &str) -> Caller {
         let (_, caller) = self.signup(email).await;
         let invited = CreateInvitation { caller: admin, org, email, role, origin: &origin() }
-            .run(&self.control.db)
+            .run(&self.control.accounts)
             .await;
-        let (_, code) = invited.unwrap();
+        let code = invited.unwrap().code;
         AcceptInvitation { caller: &caller, code: &code, origin: &origin() }
             .run(&self.control.db)
             .await
@@ -223,7 +226,7 @@ fn requester() -> Requester {
 }
 
 fn from(ip: &str) -> Origin {
-    Origin { request_id: "request-1".to_owned(), ip: client(ip) }
+    Origin::new("request-1".to_owned(), client(ip))
 }
 
 fn bearer(token: &str) -> HeaderMap {

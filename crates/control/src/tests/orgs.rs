@@ -141,14 +141,14 @@ async fn an_organisation_is_deleted_once_it_is_empty_of_databases() {
     let hub = Fixture::new().await;
     let (ada, org) = team(&hub).await;
     let bob = hub.member(&ada, &org, "bob@example.com", "viewer").await;
-    let (_, code) = CreateInvitation {
+    let MadeInvitation { code, .. } = CreateInvitation {
         caller: &ada,
         org: &org,
         email: "eve@example.com",
         role: "admin",
         origin: &origin(),
     }
-    .run(&hub.control.db)
+    .run(&hub.control.accounts)
     .await
     .unwrap();
     let id = CreateDatabase { caller: &ada, name: "main", org: &org, kind: "", origin: &origin() }
@@ -225,14 +225,14 @@ async fn leaving_ends_connections_and_tokens_for_good_and_only_there() {
     assert_eq!(mint.unwrap_err().reason, Reason::NotFound);
 
     // Who comes back begins anew: the old token stays dead, over a restart too.
-    let (_, code) = CreateInvitation {
+    let MadeInvitation { code, .. } = CreateInvitation {
         caller: &ada,
         org: &org,
         email: "bob@example.com",
         role: "member",
         origin: &origin(),
     }
-    .run(&hub.control.db)
+    .run(&hub.control.accounts)
     .await
     .unwrap();
     AcceptInvitation { caller: &bob, code: &code, origin: &origin() }.run(&hub.control.db).await.unwrap();
@@ -272,14 +272,14 @@ async fn what_is_minted_while_a_member_is_removed_does_not_outlive_it() {
     let outcomes = futures_util::future::join_all(mints).await;
     let minted: Vec<_> = outcomes.into_iter().filter_map(|outcome| outcome.unwrap().ok()).collect();
     assert!(!minted.is_empty() && minted.len() < 40, "{} of 40 were minted", minted.len());
-    let (_, code) = CreateInvitation {
+    let MadeInvitation { code, .. } = CreateInvitation {
         caller: &ada,
         org: &org,
         email: "bob@example.com",
         role: "member",
         origin: &origin(),
     }
-    .run(&hub.control.db)
+    .run(&hub.control.accounts)
     .await
     .unwrap();
     AcceptInvitation { caller: &bob, code: &code, origin: &origin() }.run(&hub.control.db).await.unwrap();

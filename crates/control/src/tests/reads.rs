@@ -12,7 +12,7 @@ async fn lists_wait_for_no_writer_and_show_what_was_just_created() {
     for number in 0..20 {
         let email = format!("guest{number}@example.com");
         CreateInvitation { caller: &caller, org: "team", email: &email, role: "member", origin: &origin() }
-            .run(&hub.control.db)
+            .run(&hub.control.accounts)
             .await
             .unwrap();
         let (listed, _) = ListInvitations { caller: &caller, org: "team", page_size: 0, page_token: "" }

@@ -1,8 +1,10 @@
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
+use ferry_sqlite::{Writer, migrate};
+
 use super::*;
 use crate::{
-    directory::tables::MIGRATIONS,
+    directory::tables::{MIGRATIONS, MIN_READER},
     schema::{SchemaStep, read_schema},
 };
 
@@ -65,6 +67,39 @@ async fn a_newer_schema_that_lets_this_program_write_is_opened() {
     let kept: usize = hub.sql().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
     assert_eq!(kept, newer, "the newer program finds its own schema again");
     assert_eq!(read_schema(hub.dir.path()).unwrap().unwrap().step, SchemaStep::Compatible);
+}
+
+// Verifies: OPR-77
+#[tokio::test]
+async fn what_older_programs_could_read_is_kept_before_it_is_taken_from_them() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let path = dir.path().join("control.db");
+    let older = MIN_READER - 1;
+    let write_older = || {
+        let mut writer = Writer::open(&path).unwrap();
+        migrate::run_noting(writer.connection(), &MIGRATIONS[..older], older).unwrap();
+        writer.close().unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    write_older();
+    try_open(dir.path(), |_| ()).await.unwrap().stop().await;
+    let kept = dir.path().join(concat!("backup/pre-", env!("CARGO_PKG_VERSION"), "/control.db"));
+    assert_eq!(fs::metadata(&kept).unwrap().permissions().mode() & 0o777, 0o600);
+    let version = || -> usize {
+        let copy = rusqlite::Connection::open(&kept).unwrap();
+        copy.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap()
+    };
+    assert_eq!(version(), older);
+    // The older program goes on with it.
+    fs::copy(&kept, &path).unwrap();
+    write_older();
+    // Who comes again finds it kept, and what need not be kept is not.
+    try_open(dir.path(), |_| ()).await.unwrap().stop().await;
+    assert_eq!(version(), older);
+    fs::remove_file(&kept).unwrap();
+    try_open(dir.path(), |_| ()).await.unwrap().stop().await;
+    assert!(!kept.exists());
 }
 
 // Verifies: CFG-03

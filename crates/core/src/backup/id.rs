@@ -65,7 +65,7 @@ impl FromStr for SnapshotId {
     type Err = MalformedBackup;
 
     fn from_str(text: &str) -> Result<Self, MalformedBackup> {
-        let bad = || MalformedBackup::new("a snapshot's id looks like 20261129T014200Z-7f3a9c21");
+        let bad = || MalformedBackup::new("the id of a backup looks like 20261129T014200Z-7f3a9c21");
         let plain = text.len() == Self::LENGTH && text.is_ascii();
         let number = |range: std::ops::Range<usize>| {
             let digits = text.get(range).filter(|_| plain)?;

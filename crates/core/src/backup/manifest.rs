@@ -3,12 +3,15 @@
 
 use std::{fmt, str::FromStr};
 
-use ferry_types::{DatabaseId, PageCount, PageSize, Root};
+use ferry_types::{DatabaseId, PageCount, PageSize, Root, RunId};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    ChunkId, FORMAT, MalformedBackup, SnapshotId, chunk, id::hex_id, log::LogStart, map::PART_ENTRIES,
+    ChunkId, FORMAT, MalformedBackup, SnapshotId, chunk,
+    id::hex_id,
+    log::{LogSpan, LogStart},
+    map::PART_ENTRIES,
 };
 use crate::pages::{Volatile, tree};
 
@@ -41,7 +44,7 @@ impl FromStr for Scope {
     type Err = MalformedBackup;
 
     fn from_str(text: &str) -> Result<Self, MalformedBackup> {
-        let bad = || MalformedBackup::new("the scope of a snapshot is hub or the id of a database");
+        let bad = || MalformedBackup::new("the scope of a backup is hub or the id of a database");
         if text == "hub" { Ok(Self::Hub) } else { text.parse().map(Self::Database).map_err(|_| bad()) }
     }
 }
@@ -133,6 +136,10 @@ pub struct BackedUpDatabase {
     pub schema: u32,
     /// The parts of its map.
     pub map: Vec<ChunkId>,
+    /// Its file could not be read: what stands here is what an earlier snapshot had, of this moment, in Unix milliseconds; 0:
+    /// none had it, and nothing stands here. `None`: it was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread: Option<i64>,
 }
 
 /// An image: what its pages are like, whatever they hold.
@@ -173,6 +180,7 @@ impl BackedUpDatabase {
             volatile: VolatileText(image.volatile.0),
             schema: 0,
             map,
+            unread: None,
         }
     }
 
@@ -185,6 +193,12 @@ impl BackedUpDatabase {
             volatile: Volatile(self.volatile.0),
             root: Root(self.root.0),
         }
+    }
+
+    /// The commit that its image shows; `None`: it has no page.
+    #[must_use]
+    pub fn shown_seq(&self) -> Option<u64> {
+        self.image().page_size.map(|_| self.seq)
     }
 
     /// Bytes of its file.
@@ -262,12 +276,22 @@ pub struct Manifest {
     pub new_bytes: u64,
     /// The parts of the list of its databases.
     pub databases: Vec<ChunkId>,
+    /// How many of them could not be read.
+    #[serde(default, skip_serializing_if = "is_none_of_them")]
+    pub unread_count: u64,
     /// Where the log goes on; `None`: none is shipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<LogStart>,
-    /// When the last of its databases had been read, in Unix milliseconds: nothing in it is newer. Told where a log goes on.
+    /// What of the log was on the target when it was taken, all of it since there was no gap; `None`: nothing, or nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shipped: Option<LogSpan>,
+    /// When the last of its databases had been read, in Unix milliseconds: nothing in it is newer. Told where a log goes on, and
+    /// where the clock was set back: then it is later than any moment that the target had.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_ms: Option<i64>,
+    /// The run that took it; `None`: an older program, or a hub that names no runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
 }
 
 /// What stands between the manifest and its digest, and behind that.
@@ -290,9 +314,18 @@ impl Manifest {
             bytes: 0,
             new_bytes: 0,
             databases: Vec::new(),
+            unread_count: 0,
             log: None,
+            shipped: None,
             read_ms: None,
+            run: None,
         }
+    }
+
+    /// The run that took it, as far as it tells.
+    #[must_use]
+    pub fn taken_by(&self) -> Option<RunId> {
+        self.run.or_else(|| self.log.map(|start| start.run))
     }
 
     /// As it is stored: JSON, whose last member is the SHA-256 of all before it.
@@ -345,6 +378,12 @@ impl Manifest {
         }
         Ok(manifest)
     }
+}
+
+// What `serde` calls it with is a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+const fn is_none_of_them(count: &u64) -> bool {
+    *count == 0
 }
 
 fn digest(text: &str) -> String {

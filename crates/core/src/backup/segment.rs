@@ -1,5 +1,8 @@
 //! An object of the log: pages that changed in one interval, of all databases that did. First the pages, each piece of them
-//! compressed by itself; then a list of the pieces in JSON; its length in 4 bytes, the lowest first; and BLAKE3 of all before.
+//! compressed by itself; then a list of the pieces in JSON, and of the databases that the interval before had; its length in 4
+//! bytes, the lowest first; and BLAKE3 of all before.
+
+use std::collections::BTreeSet;
 
 use ferry_types::{PageCount, PageSize, Root};
 use serde::{Deserialize, Serialize};
@@ -11,7 +14,9 @@ use super::{
 use crate::pages::Volatile;
 
 /// What an object of the log begins with: its format.
-const MAGIC: &[u8; 8] = b"FERRYLG1";
+const MAGIC: &[u8; 8] = b"FERRYLG2";
+/// And the one before that, whose list is of the pieces alone.
+const FIRST_MAGIC: &[u8; 8] = b"FERRYLG1";
 const DIGEST_BYTES: usize = 32;
 /// What each page of a piece begins with: its number, the lowest byte first.
 pub const PAGE_NUMBER_BYTES: usize = 4;
@@ -21,6 +26,8 @@ pub const PIECE_BYTES: usize = 4 << 20;
 pub const OBJECT_BYTES: usize = 16 << 20;
 /// About what the list says of a piece, in bytes.
 const DESCRIBED_BYTES: usize = 512;
+/// What any object has at least: its format, a list, the length of that, and the digest.
+pub const OBJECT_MIN_BYTES: u64 = (MAGIC.len() + 2 + 4 + DIGEST_BYTES) as u64;
 /// The longest object.
 pub const OBJECT_MAX_BYTES: usize = 64 << 20;
 
@@ -112,20 +119,59 @@ impl SegmentPiece {
     }
 }
 
+/// The databases of an interval: said by the one behind it, for when it is lost.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IntervalDatabases {
+    /// Some of them, or all.
+    pub named: Vec<SnapshotDatabase>,
+    /// How many others.
+    #[serde(default)]
+    pub more: u64,
+}
+
+impl IntervalDatabases {
+    /// Most that are named.
+    const NAMED: usize = 64;
+
+    /// Of all these.
+    #[must_use]
+    pub fn of(all: &BTreeSet<SnapshotDatabase>) -> Self {
+        let named: Vec<_> = all.iter().take(Self::NAMED).copied().collect();
+        let more = (all.len() - named.len()) as u64;
+        Self { named, more }
+    }
+}
+
+/// What an object lists.
+#[derive(Debug, Serialize, Deserialize)]
+struct ObjectList {
+    /// Of the interval before; in its first object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    before: Option<IntervalDatabases>,
+    pieces: Vec<SegmentPiece>,
+}
+
 /// An object that is being made.
 #[derive(Debug)]
 pub struct LogObjectWriter {
     bytes: Vec<u8>,
+    before: Option<IntervalDatabases>,
     pieces: Vec<SegmentPiece>,
 }
 
 impl Default for LogObjectWriter {
     fn default() -> Self {
-        Self { bytes: MAGIC.to_vec(), pieces: Vec::new() }
+        Self { bytes: MAGIC.to_vec(), before: None, pieces: Vec::new() }
     }
 }
 
 impl LogObjectWriter {
+    /// The first object of an interval, which says what the one before had.
+    #[must_use]
+    pub fn behind(before: Option<IntervalDatabases>) -> Self {
+        Self { before, ..Self::default() }
+    }
+
     /// Adds a piece, whose pages are compressed already and were `length` bytes before.
     ///
     /// # Panics
@@ -157,7 +203,8 @@ impl LogObjectWriter {
     #[must_use]
     pub fn finish(self) -> Vec<u8> {
         let mut bytes = self.bytes;
-        let list = serde_json::to_vec(&self.pieces).expect("BUG: text and numbers are JSON");
+        let listed = ObjectList { before: self.before, pieces: self.pieces };
+        let list = serde_json::to_vec(&listed).expect("BUG: text and numbers are JSON");
         bytes.extend_from_slice(&list);
         bytes.extend_from_slice(&u32::try_from(list.len()).expect("BUG: a list is short").to_le_bytes());
         let digest = blake3::hash(&bytes);
@@ -170,6 +217,8 @@ impl LogObjectWriter {
 #[derive(Debug)]
 pub struct ReadLogObject<'a> {
     bytes: &'a [u8],
+    /// What the interval before held, as far as this one says it.
+    pub before: Option<IntervalDatabases>,
     /// What it holds, in this order.
     pub pieces: Vec<SegmentPiece>,
 }
@@ -189,13 +238,17 @@ impl<'a> ReadLogObject<'a> {
         let length = u32::from_le_bytes(*length) as usize;
         let end = body.len().checked_sub(length).ok_or_else(damaged)?;
         let (pages, list) = body.split_at(end);
-        if !pages.starts_with(MAGIC) {
-            return Err(MalformedBackup::new("it was written by a newer ferry: use that one"));
-        }
-        let pieces: Vec<SegmentPiece> = serde_json::from_slice(list)
-            .map_err(|error| MalformedBackup::new(format!("its list of pages: {error}")))?;
+        let listed = match pages.first_chunk() {
+            Some(MAGIC) => serde_json::from_slice(list),
+            Some(FIRST_MAGIC) => {
+                serde_json::from_slice(list).map(|pieces| ObjectList { before: None, pieces })
+            }
+            _ => return Err(MalformedBackup::new("it was written by a newer ferry: use that one")),
+        };
+        let ObjectList { before, pieces } =
+            listed.map_err(|error| MalformedBackup::new(format!("its list of pages: {error}")))?;
         pieces.iter().try_for_each(|piece| piece.check(end))?;
-        Ok(Self { bytes: pages, pieces })
+        Ok(Self { bytes: pages, before, pieces })
     }
 
     /// The pages of a piece, compressed.
@@ -248,6 +301,21 @@ mod tests {
         assert_eq!(read.pieces[0].image(), piece().image());
     }
 
+    // Verifies: OPR-11
+    #[test]
+    fn the_first_format_is_read_and_the_second_says_what_came_before() {
+        let list =
+            serde_json::to_vec(&vec![SegmentPiece { offset: 8, stored: 5, length: 516, ..piece() }]).unwrap();
+        let mut bytes = [&FIRST_MAGIC[..], b"first", &list].concat();
+        bytes.extend_from_slice(&u32::try_from(list.len()).unwrap().to_le_bytes());
+        bytes.extend_from_slice(blake3::hash(&bytes).as_bytes());
+        let read = ReadLogObject::decode(&bytes).unwrap();
+        assert_eq!((read.before.clone(), read.body(&read.pieces[0])), (None, &b"first"[..]));
+        let before = IntervalDatabases::of(&BTreeSet::from([SnapshotDatabase::Control]));
+        let bytes = LogObjectWriter::behind(Some(before.clone())).finish();
+        assert_eq!(ReadLogObject::decode(&bytes).unwrap().before, Some(before));
+    }
+
     #[test]
     fn what_was_changed_or_cut_is_noticed() {
         let good = object();
@@ -280,9 +348,11 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_the_decoder_fall_over(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let mut signed = [&MAGIC[..], &bytes].concat();
-            signed.extend_from_slice(blake3::hash(&signed).as_bytes());
-            let _ = ReadLogObject::decode(&signed);
+            for magic in [MAGIC, FIRST_MAGIC] {
+                let mut signed = [&magic[..], &bytes].concat();
+                signed.extend_from_slice(blake3::hash(&signed).as_bytes());
+                let _ = ReadLogObject::decode(&signed);
+            }
             let _ = ReadLogObject::decode(&bytes);
         }
     }

@@ -1,9 +1,13 @@
 //! What a database that the hub writes tells of itself, and whether it goes on from what clients have seen (OPR-31, OPR-35).
 //! It stands in `_ferry_meta`: the run of its newest commit, and the number of its last break.
 
+use ferry_protocol::records::UnixNanos;
 use ferry_types::{RunId, Seq};
 
-use crate::sql::{Sql, Value};
+use crate::{
+    records::{RecordMaintenance as _, sqlite::SqliteRecords},
+    sql::{Sql, Value},
+};
 
 /// Under which key the run of the newest commit stands.
 const RUN: &str = "run";
@@ -93,17 +97,36 @@ impl FileLineage {
 pub struct FileNote {
     /// The run.
     pub run: RunId,
+    /// Its place among all, by which they follow one another.
+    pub place: u64,
     /// The newest break of any file: this one lacks none, be it new or looked at.
     pub break_number: i64,
 }
 
 impl FileNote {
-    /// Notes it, in the transaction of the commit.
+    /// The newest commit of records before the first commit of the run, looked up in the transaction of that commit before it
+    /// writes anything; `None`: the file has no records, or commits of this run already.
     ///
     /// # Errors
     /// What storage reports.
-    pub fn write<S: Sql>(&self, sql: &S) -> Result<(), S::Error> {
+    pub fn newest_records<S: Sql>(&self, sql: &S) -> Result<Option<UnixNanos>, S::Error> {
+        let text = "SELECT 1 FROM _ferry_meta WHERE key = 'run' AND value = ?1";
+        if sql.first(text, &[(&*self.run.to_string()).into()], |_| Ok(()))?.is_some() {
+            return Ok(None);
+        }
+        let records = SqliteRecords::new(sql);
+        if records.is_outdated()? { Ok(None) } else { records.newest_commit() }
+    }
+
+    /// Notes it, in the transaction of the commit. `newest_records`: as [`Self::newest_records`] found.
+    ///
+    /// # Errors
+    /// What storage reports.
+    pub fn write<S: Sql>(&self, sql: &S, newest_records: Option<UnixNanos>) -> Result<(), S::Error> {
         note_run(sql, self.run)?;
+        if let Some(newest) = newest_records {
+            SqliteRecords::new(sql).note_run(self.place, newest)?;
+        }
         if self.break_number > 0 {
             note_break(sql, self.break_number)?;
         }

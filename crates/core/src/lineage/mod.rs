@@ -2,11 +2,13 @@
 //! put back to an older state by hand shows it by signs that its files bear: `file` is a database's, `record` what lies
 //! beside all of them, `verdict` what follows. Whoever reads and writes the files is the caller.
 
+pub mod anchor;
 pub mod answer;
 pub mod file;
 pub mod record;
 pub mod verdict;
 
+pub use anchor::TargetAnchor;
 pub use answer::LineageAnswer;
 pub use file::{FileLineage, FileNote, FileVerdict, KnownFile};
 pub use record::{LineageRecord, LineageState};

@@ -49,10 +49,8 @@ pub struct LineageRecord {
     /// Of the hub.
     pub hub_id: String,
     /// The run.
-    #[serde(with = "run_text")]
     pub run: RunId,
     /// The one before it; `None`: it is the first.
-    #[serde(with = "optional_run_text")]
     pub previous: Option<RunId>,
     /// When the file was made, by its file system, in nanoseconds since 1970; `None`: it does not say.
     pub born_ns: Option<i64>,
@@ -63,34 +61,6 @@ pub struct LineageRecord {
     pub answer: Option<LineageAnswer>,
     /// The newest commit of `control.db`.
     pub control_seq: u64,
-}
-
-mod run_text {
-    use ferry_types::RunId;
-    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
-
-    pub(super) fn serialize<S: Serializer>(run: &RunId, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(run)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RunId, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
-    }
-}
-
-mod optional_run_text {
-    use ferry_types::RunId;
-    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer, de::Error as _};
-
-    #[expect(clippy::ref_option, reason = "serde hands over a reference to the field")]
-    pub(super) fn serialize<S: Serializer>(run: &Option<RunId>, serializer: S) -> Result<S::Ok, S::Error> {
-        run.map(|run| run.to_string()).serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<RunId>, D::Error> {
-        let text = Option::<String>::deserialize(deserializer)?;
-        text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
-    }
 }
 
 impl LineageRecord {

@@ -35,6 +35,12 @@ pub enum Sign {
     OtherRun,
     /// It knows of commits that `control.db` does not have.
     ControlBehind,
+    /// A later run has left its mark beside it.
+    LaterMark,
+    /// A target of backups was written by a run that `control.db` does not know.
+    AnchorOfOtherRun,
+    /// A target of backups knows of commits that `control.db` does not have.
+    BehindAnchor,
 }
 
 impl Sign {
@@ -48,6 +54,11 @@ impl Sign {
             Self::Born => "the file `lineage` was made at another time than it says: this is a copy",
             Self::OtherRun => "control.db does not know the run that the file `lineage` names",
             Self::ControlBehind => "control.db lacks commits that the file `lineage` knows of",
+            Self::LaterMark => "older files were copied over those of a later run, whose mark is left",
+            Self::AnchorOfOtherRun => {
+                "control.db does not know the run that has last written to a backup target"
+            }
+            Self::BehindAnchor => "control.db lacks commits that a backup target knows of",
         }
     }
 }
@@ -95,6 +106,15 @@ impl LineageVerdict {
             return Self::Copied(Sign::Born);
         }
         if answer.is_some() { Self::Moved } else { Self::Same }
+    }
+
+    /// The verdict when `sign` shows, too, that clients have seen more: the stronger one counts, and nothing needs to be asked any more.
+    #[must_use]
+    pub fn with(self, sign: Option<Sign>) -> Self {
+        match (self, sign) {
+            (Self::Same | Self::Moved | Self::Copied(_), Some(sign)) => Self::Restored(sign),
+            _ => self,
+        }
     }
 
     /// The verdict when `answer` is given to the question that a copy asks.
@@ -287,6 +307,18 @@ mod tests {
         }
         let left = ControlLineage { has_break_left: true, ..control(Some(2)) };
         assert_eq!(Verdict::of(&left, None, None), Verdict::Restored(Sign::BackupRestored));
+    }
+
+    // Verifies: OPR-31
+    #[test]
+    fn what_others_have_seen_is_stronger_than_what_a_copy_asks() {
+        let (seen, restored) = (Some(Sign::LaterMark), LineageVerdict::Restored(Sign::OtherRun));
+        for weaker in [LineageVerdict::Same, LineageVerdict::Moved, LineageVerdict::Copied(Sign::Born)] {
+            assert_eq!(weaker.with(seen), LineageVerdict::Restored(Sign::LaterMark));
+            assert_eq!(weaker.with(None), weaker);
+        }
+        assert_eq!(restored.with(seen), restored);
+        assert_eq!(LineageVerdict::First.with(seen), LineageVerdict::First);
     }
 
     // Verifies: OPR-32

@@ -149,6 +149,12 @@ pub fn normalize(page1: &mut [u8], count: PageCount) {
     page1[PAGE_COUNT].copy_from_slice(&count.0.to_be_bytes());
 }
 
+/// Whether page 1 of an image of `count` pages is in normal form.
+#[must_use]
+pub fn is_normal(page1: &[u8], count: PageCount) -> bool {
+    Volatile::of(page1) == Volatile::NORMAL && page1[PAGE_COUNT] == count.0.to_be_bytes()
+}
+
 /// Marks page 1 as that of a file in WAL mode, as the hub keeps its own.
 pub fn mark_wal(page1: &mut [u8]) {
     page1[FORMAT_VERSIONS].copy_from_slice(&[2, 2]);

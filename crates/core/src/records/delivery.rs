@@ -5,8 +5,9 @@ mod scan;
 
 use ferry_protocol::records::{Change, UnixNanos, ferry::RecordsCursor};
 use ferry_types::limits::{
-    RECORDS_DELTA_MAX_CHANGES, RECORDS_INLINE_MAX_LOOKED_AT, RECORDS_INLINE_MAX_RECORDS,
-    RECORDS_PAGE_MAX_LOOKED_AT, RECORDS_PAGE_MAX_RECORDS,
+    RECORDS_DELTA_MAX_CHANGES, RECORDS_INLINE_MAX_BYTES, RECORDS_INLINE_MAX_LOOKED_AT,
+    RECORDS_INLINE_MAX_RECORDS, RECORDS_PAGE_MAX_BYTES, RECORDS_PAGE_MAX_LOOKED_AT, RECORDS_PAGE_MAX_RECORDS,
+    RECORDS_STREAM_MAX_BYTES,
 };
 
 use scan::{Found, From, NEVER, Scan};
@@ -41,14 +42,25 @@ pub struct PageBounds {
     pub records: usize,
     /// Records that are looked at.
     pub looked_at: usize,
+    /// It is cut behind the record with which it grows to so many bytes.
+    pub bytes: usize,
 }
 
 impl PageBounds {
     /// A whole page.
-    pub const PAGE: Self = Self { records: RECORDS_PAGE_MAX_RECORDS, looked_at: RECORDS_PAGE_MAX_LOOKED_AT };
+    pub const PAGE: Self = Self {
+        records: RECORDS_PAGE_MAX_RECORDS,
+        looked_at: RECORDS_PAGE_MAX_LOOKED_AT,
+        bytes: RECORDS_PAGE_MAX_BYTES,
+    };
+    /// A page of a stream, which waits in memory until its reader takes it.
+    pub const STREAM: Self = Self { bytes: RECORDS_STREAM_MAX_BYTES, ..Self::PAGE };
     /// What a device that is nearly up to date needs: so little that it is read inline.
-    pub const INLINE: Self =
-        Self { records: RECORDS_INLINE_MAX_RECORDS, looked_at: RECORDS_INLINE_MAX_LOOKED_AT };
+    pub const INLINE: Self = Self {
+        records: RECORDS_INLINE_MAX_RECORDS,
+        looked_at: RECORDS_INLINE_MAX_LOOKED_AT,
+        bytes: RECORDS_INLINE_MAX_BYTES,
+    };
 }
 
 /// What one device asks for.
@@ -369,7 +381,7 @@ pub fn changes<S: RecordStore>(
     wants: impl Fn(&str) -> bool,
 ) -> Result<ChangesPage, S::Error> {
     let owner = store.owner(asked.owner)?;
-    let RecordsCursor { since, floor } = asked.cursor;
+    let RecordsCursor { since, floor, .. } = asked.cursor;
     if floor > UnixNanos::EPOCH && floor < owner.horizon {
         return Ok(ChangesPage::BeyondHorizon);
     }
@@ -390,7 +402,7 @@ pub fn changes<S: RecordStore>(
     let mut found = scan.run(store, |coll| if wants(coll) { from } else { NEVER })?;
     let (until, has_more) = (found.until, found.has_more);
     let floor = if has_more { floor } else { until };
-    let cursor = RecordsCursor { since: until, floor };
+    let cursor = RecordsCursor { since: until, floor, run: None };
     let whom = Whom { writers: std::mem::take(&mut found.writers), only_nameless: false };
     Ok(ChangesPage::Page { changes: found.only_table(), cursor, has_more, whom })
 }

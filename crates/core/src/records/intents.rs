@@ -10,7 +10,7 @@ use ferry_protocol::records::{Change, FieldWrite, Op, UnixNanos, decode_push, js
 pub use super::sqlite::view_columns::view_name;
 use super::{
     Dialect, damaged,
-    push::{PushCaller, PushReport, Tables, push},
+    push::{PushCaller, PushReport, ReachedTables, push},
     record::{Field, Fields},
     store::{FullKey, Intent, RecordKey, RecordMaintenance, RecordRow, RecordStore},
 };
@@ -136,7 +136,7 @@ pub fn stamped<S: RecordStore>(
         since: UnixNanos(i64::MAX),
         dialect: Dialect::Ferry,
         max_changes: 0,
-        tables: Tables::default(),
+        tables: ReachedTables::default(),
     };
     push(store, &caller, &read.changes)
 }

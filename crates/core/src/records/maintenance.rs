@@ -124,5 +124,6 @@ pub fn clear_owner<S: RecordMaintenance>(store: &S, owner: &str, now: UnixNanos)
 /// What storage reports.
 pub fn begin_epoch<S: RecordMaintenance>(store: &S, epoch: &str, now: UnixNanos) -> Result<(), S::Error> {
     store.set_epoch(epoch)?;
+    store.forget_runs()?;
     store.raise_horizons(cursors::cts_at(now))
 }

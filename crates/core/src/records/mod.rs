@@ -24,12 +24,12 @@ pub use delivery::{
     Changes, ChangesPage, Delta, Page, PageBounds, PullRequest, Stream, TablePage, Whom, changes, delta,
     exchange, pull, stream_page,
 };
-pub use push::{ChangeOutcome, ChangeResult, PushCaller, PushReport, Tables, WHOLE_DATA, apply, push};
+pub use push::{ChangeOutcome, ChangeResult, PushCaller, PushReport, ReachedTables, WHOLE_DATA, apply, push};
 pub use store::{
-    CollectionKey, CollectionShown, Conflict, DeliveryCursor, Device, DeviceShown, DeviceState, EachRow,
-    Entries, Forget, FullKey, Intent, Listed, Numbered, Owner, OwnerShown, PastWrite, Purged, RecordKey,
-    RecordMaintenance, RecordQueries, RecordRow, RecordStore, RowOut, RowView, Side, Skew, Stamp, Tombstone,
-    TombstonesDue, Totals, Within,
+    CollectionKey, CollectionShown, Conflict, DeletedShown, DeliveryCursor, Device, DeviceShown, DeviceState,
+    EachRow, Entries, Forget, FullKey, Intent, ListOrder, Listed, Numbered, Owner, OwnerShown, PastWrite,
+    Purged, RecordKey, RecordMaintenance, RecordQueries, RecordRow, RecordStore, RowOut, RowView, Side, Skew,
+    Stamp, Tombstone, TombstonesDue, Totals, Within,
 };
 
 use crate::sql::Damaged;

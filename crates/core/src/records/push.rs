@@ -42,14 +42,14 @@ pub struct PushCaller<'a> {
     /// Most changes of the delta, at most the limit of the wire.
     pub max_changes: usize,
     /// The collections that it may see.
-    pub tables: Tables<'a>,
+    pub tables: ReachedTables<'a>,
 }
 
 /// Collections that a credential reaches: those whose names begin with every one of these (REC-33).
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Tables<'a>(pub &'a [String]);
+pub struct ReachedTables<'a>(pub &'a [String]);
 
-impl Tables<'_> {
+impl ReachedTables<'_> {
     /// Whether `coll` is among them.
     #[must_use]
     pub fn contain(&self, coll: &str) -> bool {

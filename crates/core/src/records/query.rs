@@ -20,6 +20,8 @@ pub struct RecordShown {
     pub cts: UnixNanos,
     /// When it was deleted, if it holds a tombstone.
     pub deleted: Option<UnixNanos>,
+    /// Which device deleted it.
+    pub deleted_by: Option<String>,
     /// JSON object of the values.
     pub data: String,
     /// JSON object: per field `value`, `at`, `writer`.
@@ -52,7 +54,7 @@ pub fn get<S: RecordStore>(
     Ok(view.map(|view| shown(&view)).transpose().map_err(damaged)?)
 }
 
-/// Records of a collection in the order of ids, at most `limit`. Returns whether there are more, which there are too where
+/// Records of a collection in the order that is asked for, at most `limit`. Returns whether there are more, which there are too where
 /// the page would grow too large.
 ///
 /// # Errors
@@ -79,7 +81,7 @@ pub fn list<S: RecordQueries>(
 
 fn shown(row: &RowView<'_>) -> Result<RecordShown, BadMeta> {
     let (mut data, mut fields, mut space) = (String::from("{"), Vec::from(*b"{"), None);
-    let mut deleted = None;
+    let (mut deleted, mut deleted_by) = (None, None);
     for field in Fields::read(row.data, row.meta, row.cts)? {
         let field = field?;
         if field.key == SPACE {
@@ -99,6 +101,7 @@ fn shown(row: &RowView<'_>) -> Result<RecordShown, BadMeta> {
         fields.push(b'}');
         if field.key == DELETED_AT {
             deleted = Some(field.at).filter(|_| field.value != "null");
+            deleted_by = deleted.map(|_| field.writer.to_owned());
             continue;
         }
         if data.len() > 1 {
@@ -109,7 +112,7 @@ fn shown(row: &RowView<'_>) -> Result<RecordShown, BadMeta> {
     data.push('}');
     fields.push(b'}');
     let fields = String::from_utf8(fields).expect("BUG: fields are made of texts");
-    Ok(RecordShown { id: row.id.to_owned(), cts: row.cts, deleted, data, fields, space })
+    Ok(RecordShown { id: row.id.to_owned(), cts: row.cts, deleted, deleted_by, data, fields, space })
 }
 
 /// Lines of an export: one JSON object per record, tombstones too, incomplete records not.

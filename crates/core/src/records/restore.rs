@@ -2,6 +2,10 @@
 //! that it gave out, and does not know. Devices of the owner then begin a new epoch, in which they send again what they
 //! wrote.
 //!
+//! Ferry's own clients tell of which run of the hub a position is (OPR-36). A run that nobody knows of is one that was lost, or
+//! of a copy of the hub; one that is known gave out nothing beyond what the next run found. What follows needs no run, and
+//! trusts the hub's clock.
+//!
 //! Positions are commit times. One that lies ahead of the newest commit was given out for a commit that is lost; so was
 //! one that lies in a time at which the hub was not running, when no commit can have been made: an older state that goes
 //! on soon has commits that are newer than every position which is out.
@@ -14,11 +18,51 @@ use super::{
     store::{Owner, RecordMaintenance, RecordStore},
 };
 
+/// A position that a device says it was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// The position.
+    pub at: UnixNanos,
+    /// By which run of the hub; `None`: it does not say.
+    pub by: Option<GivenBy>,
+}
+
+impl Given {
+    /// One that does not say of which run it is.
+    #[must_use]
+    pub const fn unnamed(at: UnixNanos) -> Self {
+        Self { at, by: None }
+    }
+}
+
+/// The run that gave a position out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GivenBy {
+    /// The one that serves.
+    ThisRun,
+    /// An earlier one: its place among all.
+    Earlier(u64),
+    /// One that the hub does not know.
+    Unknown,
+}
+
+impl GivenBy {
+    /// As operators read it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ThisRun => "this run",
+            Self::Earlier(_) => "an earlier run",
+            Self::Unknown => "an unknown run",
+        }
+    }
+}
+
 /// A position that the hub gave out, and does not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Loss {
     /// The position.
-    pub given: UnixNanos,
+    pub given: Given,
     /// The newest commit that is left.
     pub newest: UnixNanos,
     /// Of the owner.
@@ -29,7 +73,7 @@ impl Loss {
     /// How much older the newest commit is; 0 where others have followed since.
     #[must_use]
     pub const fn distance_ms(&self) -> i64 {
-        let distance = self.given.0.saturating_sub(self.newest.0) / 1_000_000;
+        let distance = self.given.at.0.saturating_sub(self.newest.0) / 1_000_000;
         if distance > 0 { distance } else { 0 }
     }
 }
@@ -42,10 +86,10 @@ impl Loss {
 pub fn loss<S: RecordStore>(
     store: &S,
     owner: &Owner,
-    given: UnixNanos,
+    given: Given,
     is_of_epoch: bool,
 ) -> Result<Option<Loss>, S::Error> {
-    let at = cursors::cts_at(given);
+    let at = cursors::cts_at(given.at);
     if at <= UnixNanos::EPOCH {
         return Ok(None);
     }
@@ -53,7 +97,12 @@ pub fn loss<S: RecordStore>(
     if !is_of_epoch && at < horizon {
         return Ok(None);
     }
-    let is_lost = at > newest || (at < newest && store.was_down(at)?);
+    let is_of_lost_run = match given.by {
+        Some(GivenBy::Unknown) => true,
+        Some(GivenBy::Earlier(place)) => store.newest_behind_run(place)?.is_some_and(|newest| at > newest),
+        Some(GivenBy::ThisRun) | None => false,
+    };
+    let is_lost = is_of_lost_run || at > newest || (at < newest && store.was_down(at)?);
     Ok(is_lost.then_some(Loss { given, newest, generation }))
 }
 
@@ -69,7 +118,7 @@ pub fn loss_by_old_cursor<S: RecordStore>(
     now: UnixNanos,
 ) -> Result<Option<Loss>, S::Error> {
     match given <= now.plus_ms(RECORDS_AHEAD_MAX_MS) {
-        true => loss(store, owner, given, false),
+        true => loss(store, owner, Given::unnamed(given), false),
         false => Ok(None),
     }
 }

@@ -6,7 +6,7 @@ use ferry_sqlite::{Transaction, Writer};
 use ferry_types::{Error, Result, Seq, limits::GROUP_MAX_REQUESTS};
 use tokio::sync::oneshot;
 
-use super::{Commit, Committed, WriterFile, lease::Lend, opened};
+use super::{Commit, Committed, WriterFile, lease::Lend, opened, traced::Waiting};
 
 pub(super) enum Job<E: Send + 'static> {
     Request(Box<dyn GroupRequest<E>>),
@@ -21,9 +21,13 @@ pub(super) trait GroupRequest<E>: Send {
     fn answer(self: Box<Self>, outcome: Result<Option<Seq>>);
     /// The caller has gone before the request began.
     fn is_abandoned(&self) -> bool;
+    /// Its wait is over.
+    fn begin(&mut self) -> Waiting;
 }
 
 pub(super) trait Exclusive<E>: Send {
+    /// Its wait is over.
+    fn begin(&mut self) -> Waiting;
     /// Does the work. What it returns is called once its commits are published, and answers.
     fn run(self: Box<Self>, exclusive: &mut ExclusiveWriter<'_, E>) -> Box<dyn FnOnce()>;
     fn refuse(self: Box<Self>, refusal: Error);
@@ -32,11 +36,13 @@ pub(super) trait Exclusive<E>: Send {
 struct Submitted<F, T> {
     work: Option<F>,
     value: Option<T>,
+    waiting: Waiting,
     reply: oneshot::Sender<Result<Committed<T>>>,
 }
 
 struct Alone<F, T> {
     work: F,
+    waiting: Waiting,
     reply: oneshot::Sender<Result<T>>,
 }
 
@@ -46,7 +52,7 @@ impl<E: Send + 'static> Job<E> {
         T: Send + 'static,
         F: FnOnce(&mut Transaction<'_, E>) -> ferry_sqlite::Result<T> + Send + 'static,
     {
-        Self::Request(Box::new(Submitted { work: Some(work), value: None, reply }))
+        Self::Request(Box::new(Submitted { work: Some(work), value: None, waiting: Waiting::begin(), reply }))
     }
 
     pub(super) fn exclusive<T, F>(work: F, reply: oneshot::Sender<Result<T>>) -> Self
@@ -54,7 +60,7 @@ impl<E: Send + 'static> Job<E> {
         T: Send + 'static,
         F: FnOnce(&mut ExclusiveWriter<'_, E>) -> ferry_sqlite::Result<T> + Send + 'static,
     {
-        Self::Exclusive(Box::new(Alone { work, reply }))
+        Self::Exclusive(Box::new(Alone { work, waiting: Waiting::begin(), reply }))
     }
 
     pub(super) fn refuse(self, refusal: Error) {
@@ -88,6 +94,10 @@ where
     fn is_abandoned(&self) -> bool {
         self.reply.is_closed()
     }
+
+    fn begin(&mut self) -> Waiting {
+        std::mem::take(&mut self.waiting)
+    }
 }
 
 impl<E, F, T> Exclusive<E> for Alone<F, T>
@@ -95,8 +105,12 @@ where
     F: FnOnce(&mut ExclusiveWriter<'_, E>) -> ferry_sqlite::Result<T> + Send,
     T: Send + 'static,
 {
+    fn begin(&mut self) -> Waiting {
+        std::mem::take(&mut self.waiting)
+    }
+
     fn run(self: Box<Self>, exclusive: &mut ExclusiveWriter<'_, E>) -> Box<dyn FnOnce()> {
-        let Self { work, reply } = *self;
+        let Self { work, reply, .. } = *self;
         let outcome = work(exclusive).map_err(ferry_sqlite::Error::into_refusal);
         Box::new(move || {
             let _ = reply.send(outcome);

@@ -7,10 +7,14 @@ use std::{
 };
 
 use ferry_sqlite::{LentWriter, Transaction, Writer};
+use ferry_trace::{Span, SpanContext};
 use ferry_types::{Error, Reason, Result, Seq, limits::LEASE_MAX_MS};
 use tokio::{runtime::Handle, sync::oneshot, time::Instant};
 
-use super::{Commit, OpenWriter, Shared, Turn, opened};
+use super::{
+    Commit, OpenWriter, Shared, Turn, opened,
+    traced::{TracedJob, Waiting},
+};
 use crate::files::FilePermit;
 
 /// Whether whoever asked still may.
@@ -19,6 +23,7 @@ pub(super) type StillMay = Box<dyn Fn() -> Result<()> + Send>;
 /// A job that has the writer lent.
 pub(super) struct Lend<E: Send + 'static> {
     pub(super) still_may: StillMay,
+    pub(super) waiting: Waiting,
     pub(super) reply: oneshot::Sender<Result<WriterLease<E>>>,
 }
 
@@ -29,6 +34,8 @@ pub struct WriterLease<E: Send + 'static> {
     runtime: Handle,
     still_may: StillMay,
     begun: Instant,
+    /// The request that it is lent for, if that is traced.
+    request: Option<SpanContext>,
     /// `None` once the transaction is over.
     lent: Option<LentWriter<E>>,
     permit: Option<FilePermit>,
@@ -38,7 +45,7 @@ impl<E: Send + 'static> WriterLease<E> {
     /// Begins the transaction and answers the caller, with the lease or with a refusal. Returns the writer unless it was
     /// lent.
     pub(super) fn begin(shared: &Arc<Shared<E>>, mut open: OpenWriter, lend: Lend<E>) -> Option<OpenWriter> {
-        let Lend { still_may, reply } = lend;
+        let Lend { still_may, waiting, reply } = lend;
         if reply.is_closed() {
             return Some(open);
         }
@@ -70,6 +77,7 @@ impl<E: Send + 'static> WriterLease<E> {
             runtime: Handle::current(),
             still_may,
             begun: Instant::now(),
+            request: waiting.into_request(),
             lent: Some(lent),
             permit: open.permit.take(),
         };
@@ -116,11 +124,17 @@ impl<E: Send + 'static> WriterLease<E> {
         self.check_age()?;
         (self.still_may)()?;
         let lent = self.lent.take().expect("BUG: a lease ends once");
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.shared.commit_lent(lent)));
+        let span = self.request.as_ref().map_or_else(Span::none, |request| request.child("commit"));
+        let mut traced = TracedJob::of(span);
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.shared.commit_lent(lent, &traced)));
         let (writer, committed) = outcome.unwrap_or_else(|_| {
             tracing::error!("the commit of a lease panicked; its file is reopened for the next job");
             (None, Err(Error::internal()))
         });
+        if committed.is_err() {
+            traced.fail();
+        }
+        drop(traced);
         self.give_back(writer);
         committed
     }
@@ -158,11 +172,13 @@ impl<E: Send + 'static> Drop for WriterLease<E> {
 
 impl<E: Send + 'static> Shared<E> {
     /// Commits and publishes; nobody else commits meanwhile.
-    fn commit_lent(&self, lent: LentWriter<E>) -> (Option<Writer>, Result<Option<Seq>>) {
+    fn commit_lent(&self, lent: LentWriter<E>, traced: &TracedJob) -> (Option<Writer>, Result<Option<Seq>>) {
         let (mut writer, applied) = lent.commit();
         let committed = applied.map_err(ferry_sqlite::Error::into_refusal).map(|applied| {
             if let Some(seq) = applied.seq {
+                let publishes = traced.publishes();
                 (self.publish)(Commit { seq, effects: applied.effects });
+                drop(publishes);
                 metrics::counter!("ferry_group_commits_total").increment(1);
                 metrics::counter!("ferry_commits_total").increment(1);
             }

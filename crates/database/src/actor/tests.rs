@@ -1,6 +1,7 @@
 //! The actor: groups, failures, panics, publication, idleness.
 
 mod lease;
+mod traced;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -11,6 +11,7 @@ use super::{
     Commit, ExclusiveWriter, OpenWriter, Shared, Turn, WriterFile, WriterState,
     jobs::{Batch, GroupRequest, Job, next_batch},
     lease::WriterLease,
+    traced::TracedGroup,
 };
 
 impl<E: Send + 'static> Shared<E> {
@@ -49,10 +50,16 @@ impl<E: Send + 'static> Shared<E> {
     fn serve(&self, writer: &mut Option<Writer>, batch: Batch<E>) {
         match batch {
             Batch::Group(requests) => self.serve_group(writer, requests),
-            Batch::Exclusive(work) => {
+            Batch::Exclusive(mut work) => {
+                let traced = work.begin().over("job");
                 let mut exclusive = ExclusiveWriter::new(writer, self.file.as_ref());
                 let answer = work.run(&mut exclusive);
-                exclusive.into_commits().into_iter().for_each(&self.publish);
+                let commits = exclusive.into_commits();
+                if !commits.is_empty() {
+                    let _traced = traced.publishes();
+                    commits.into_iter().for_each(&self.publish);
+                }
+                drop(traced);
                 answer();
             }
             Batch::Lend(_) => unreachable!("BUG: a lease ends the turn"),
@@ -64,23 +71,41 @@ impl<E: Send + 'static> Shared<E> {
         if requests.is_empty() {
             return;
         }
-        let answers = match self.run_group(writer, &mut requests) {
+        let count = requests.len();
+        let mut traced = TracedGroup::begin(requests.iter_mut().map(|request| request.begin()), count);
+        let answers = match self.run_group(writer, &mut requests, &mut traced) {
             Ok(answers) => answers,
             Err(error) => {
+                traced.committed(false);
+                drop(traced);
                 let refusal = error.into_refusal();
                 requests.into_iter().for_each(|request| request.answer(Err(refusal.clone())));
                 return;
             }
         };
+        // Who is refused has not failed, and a group of such has no commit.
+        let failed = |answer: &Result<_, ferry_sqlite::Error>| {
+            answer.as_ref().is_err_and(|error| !matches!(error, ferry_sqlite::Error::Refused(_)))
+        };
+        if answers.iter().any(Result::is_ok) {
+            traced.committed(true);
+        } else if answers.iter().any(failed) {
+            traced.committed(false);
+        }
         let mut outcomes = Vec::with_capacity(answers.len());
-        for answer in answers {
+        for (place, answer) in answers.into_iter().enumerate() {
+            if failed(&answer) {
+                traced.failed(place);
+            }
             outcomes.push(answer.map_err(ferry_sqlite::Error::into_refusal).map(|applied| {
                 if let Some(seq) = applied.seq {
+                    let _traced = traced.publishes(place);
                     (self.publish)(Commit { seq, effects: applied.effects });
                 }
                 applied.seq
             }));
         }
+        drop(traced);
         let commits = outcomes.iter().filter(|outcome| matches!(outcome, Ok(Some(_)))).count();
         if commits > 0 {
             // Together they tell how many commits share an fsync.
@@ -98,9 +123,12 @@ impl<E: Send + 'static> Shared<E> {
         &self,
         writer: &mut Option<Writer>,
         requests: &mut [Box<dyn GroupRequest<E>>],
+        traced: &mut TracedGroup,
     ) -> ferry_sqlite::Result<Vec<ferry_sqlite::Result<Applied<E>>>> {
         let apply = |request: &mut Box<dyn GroupRequest<E>>, transaction: &mut Transaction<'_, E>| {
-            request.apply(transaction)
+            let applied = request.apply(transaction);
+            traced.applied();
+            applied
         };
         if writer.is_none()
             && let Some(first) = self.file.first_group()?

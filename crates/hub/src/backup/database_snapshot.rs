@@ -15,10 +15,67 @@ use ferry_sqlite::pages::{
     CaptureSlot, PageSource,
     dbpage::{Schema, Snapshot},
 };
-use ferry_types::{DatabaseId, DatabaseKind};
+use ferry_sqlite::wal_base;
+use ferry_types::{DatabaseId, DatabaseKind, Tag};
 use tokio::runtime::Handle;
 
 use crate::{hub::Hub, pages};
+
+/// A database whose file could not be read.
+pub(super) struct UnreadDatabase {
+    id: DatabaseId,
+    name: String,
+    /// Why.
+    why: String,
+    /// Of which moment is what stands for it, in Unix milliseconds; 0: nothing does.
+    of_ms: i64,
+    stands_as: Option<Tag>,
+}
+
+impl UnreadDatabase {
+    pub(super) const fn id(&self) -> DatabaseId {
+        self.id
+    }
+
+    /// The version that stands for it.
+    pub(super) const fn stands_as(&self) -> Option<Tag> {
+        self.stands_as
+    }
+
+    /// What the operator is told.
+    pub(super) fn told(&self) -> serde_json::Value {
+        serde_json::json!({ "id": self.id.to_string(), "name": self.name, "why": self.why, "of_unix_ms": self.of_ms })
+    }
+}
+
+/// Adds a database as it is now. One whose file cannot be read keeps none of the others out: what the target has of it
+/// stands for it, and is told of.
+pub(super) fn add_or_leave(
+    hub: &Arc<Hub>,
+    runtime: &Handle,
+    writer: &mut SnapshotWriter<'_>,
+    database: &DatabaseEntry,
+    progress: &JobProgress,
+) -> Result<Option<UnreadDatabase>> {
+    let error = match add_database(hub, runtime, writer, database, progress) {
+        Err(Error::Sqlite(error)) if error.is_of_the_file() => error,
+        added => return added.map(|()| None),
+    };
+    tracing::error!(
+        database = %database.id, %error,
+        "a database cannot be read, and is in the backup as the target had it, if it did"
+    );
+    let entry = writer.take_last(database.id, progress)?;
+    let unread = UnreadDatabase {
+        id: database.id,
+        name: database.name.to_string(),
+        why: error.to_string(),
+        of_ms: entry.unread.unwrap_or(0),
+        stands_as: entry.shown_seq().map(|seq| Tag::new(seq, &entry.image().root)),
+    };
+    writer.add(described(entry, database), None)?;
+    Ok(Some(unread))
+}
 
 /// Adds a database as it is now.
 pub(super) fn add_database(
@@ -37,6 +94,7 @@ pub(super) fn add_database(
     if let Some(known) = writer.unchanged(id, identity.as_ref())? {
         return writer.add(described(known, database), identity);
     }
+    metrics::counter!("ferry_backup_databases_read_total").increment(1);
     let last = writer.last_map(id)?;
     let (image, seq) = match kind {
         // Of one that is captured a version that its log knows: upon another one it could not be played.
@@ -49,6 +107,7 @@ pub(super) fn add_database(
             (writer.take(source, &last, progress)?, source.info().version)
         }
         DatabaseKind::Hub | DatabaseKind::Replica => {
+            wal_base::check(&main)?;
             let held = hub.databases.get(database.id).map_err(refused)?;
             let _permit = runtime.block_on(held.hold_files(CONNECTION_DESCRIPTORS)).map_err(refused)?;
             let snapshot = Snapshot::open(&main, Schema::Read)?;

@@ -17,12 +17,15 @@ use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
 use super::{
-    database_snapshot::add_database,
+    database_snapshot::{UnreadDatabase, add_database, add_or_leave},
     failure::JobFailure,
     jobs::{BackupJob, JobInfo, JobKind, JobResult},
     service::{Backups, KnownTarget, random},
 };
 use crate::hub::Hub;
+
+/// Databases that a snapshot may lack: where more cannot be read, it is the disk that fails, or the hub that may not read it.
+const UNREAD_MAX: usize = 100;
 
 /// A snapshot that is asked for.
 #[derive(Clone, Debug)]
@@ -67,22 +70,35 @@ impl Backups {
                 time_ms: time.0,
                 scope: wanted.database.map_or(Scope::Hub, Scope::Database),
                 log: None,
+                shipped: None,
+                run: self.hub().lineage.as_ref().map(|lineage| lineage.run()),
                 hub_version: env!("CARGO_PKG_VERSION").to_owned(),
                 spool: self.folder().join("spool"),
             };
-            match take_on(self, runtime, (index, target), new, progress) {
-                Ok(manifest) => {
+            // Before, since another hub may be there; and after, since what is there now must not be lost unnoticed.
+            let taken_on = self.hold(runtime, (index, target), false).and_then(|()| {
+                let taken = take_on(self, runtime, (index, target), new, progress)?;
+                self.hold(runtime, (index, target), true).map(|()| taken)
+            });
+            match taken_on {
+                Ok((manifest, unread)) => {
                     target.succeeded(&manifest);
                     metrics::counter!("ferry_backup_bytes_total").increment(manifest.new_bytes);
                     taken.push(json!({
                         "id": manifest.id.to_string(), "new_bytes": manifest.new_bytes, "target": target.url(),
                         "databases": manifest.database_count, "bytes": manifest.bytes,
                         "has_keys": manifest.files.iter().any(|file| file.path == "keyring.json"),
+                        "unread": unread.iter().map(UnreadDatabase::told).collect::<Vec<_>>(),
                     }));
                 }
                 Err(failure) => {
                     target.failed(&failure.message);
-                    let message = format!("{}: {}", target.url(), failure.message);
+                    let names_it = failure.message.contains(target.url());
+                    let message = if names_it {
+                        failure.message.clone()
+                    } else {
+                        format!("{}: {}", target.url(), failure.message)
+                    };
                     failed.get_or_insert(JobFailure { message, ..failure });
                 }
             }
@@ -100,16 +116,20 @@ fn take_on(
     (index, target): (usize, &KnownTarget),
     mut new: NewSnapshot,
     progress: &JobProgress,
-) -> Result<Manifest, JobFailure> {
+) -> Result<(Manifest, Vec<UnreadDatabase>), JobFailure> {
     let Some(log) = backups.log().filter(|_| new.scope == Scope::Hub) else {
-        return Ok(take_writing(backups, runtime, target, &new, progress)?.0);
+        let taken = take_writing(backups, runtime, target, &new, progress)?;
+        return Ok((taken.manifest, taken.unread));
     };
     // Before anything is read: what is committed from now on is in the snapshot, or in the log behind it.
-    new.log = Some(log.base_begins(index));
+    let (start, shipped) = log.base_begins(index);
+    (new.log, new.shipped) = (Some(start), shipped);
     match take_writing(backups, runtime, target, &new, progress) {
-        Ok((manifest, target_id, states)) => {
-            log.base_made(index, &target_id, states.into_iter());
-            Ok(manifest)
+        Ok(Taken { manifest, target_id, states, unread }) => {
+            let moment_ms = manifest.read_ms.unwrap_or(manifest.time_ms);
+            log.base_made(index, (&target_id, moment_ms), states.into_iter());
+            unread.iter().for_each(|one| log.goes_back(one.id(), one.stands_as()));
+            Ok((manifest, unread))
         }
         Err(failure) => {
             log.base_failed(index);
@@ -118,8 +138,15 @@ fn take_on(
     }
 }
 
-/// What was taken, what the target is called, and by which version each database is known.
-type Taken = (Manifest, String, Vec<(SnapshotDatabase, u64, Root)>);
+/// What was taken.
+struct Taken {
+    manifest: Manifest,
+    /// What the target is called.
+    target_id: String,
+    /// By which version each database is known.
+    states: Vec<(SnapshotDatabase, u64, Root)>,
+    unread: Vec<UnreadDatabase>,
+}
 
 fn take_writing(
     backups: &Backups,
@@ -134,6 +161,7 @@ fn take_writing(
     let target_id = repository.identity().target_id.clone();
     let is_encrypted = repository.is_encrypted();
     let mut writer = SnapshotWriter::begin(&mut repository, new)?;
+    let mut unread = Vec::new();
     let databases = match new.scope {
         Scope::Hub => {
             let databases = add_control(hub, &mut writer, progress)?;
@@ -149,16 +177,32 @@ fn take_writing(
         }
     };
     progress.begin(databases.len() as u64);
+    let mut again = Vec::new();
     for database in &databases {
         progress.check()?;
-        add_database(hub, runtime, &mut writer, database, progress)?;
+        match add_database(hub, runtime, &mut writer, database, progress) {
+            Err(Error::Sqlite(error)) if new.scope == Scope::Hub && error.is_of_the_file() => {
+                again.push(database);
+                if again.len() > UNREAD_MAX {
+                    return Err(Error::Sqlite(error).into());
+                }
+            }
+            added => added?,
+        }
         progress.step();
+    }
+    // Once more, and then without them.
+    for database in again {
+        unread.extend(add_or_leave(hub, runtime, &mut writer, database, progress)?);
     }
     if new.log.is_some() {
         writer.read_until(hub.clock.now().0);
     }
     let states = writer.states().collect();
-    Ok((writer.finish()?, target_id, states))
+    if !unread.is_empty() {
+        metrics::counter!("ferry_backup_errors_total", "reason" => "DATABASE_FAILED").increment(1);
+    }
+    Ok(Taken { manifest: writer.finish()?, target_id, states, unread })
 }
 
 /// Adds the signing keys and the operator's token, as far as the hub has files of them.

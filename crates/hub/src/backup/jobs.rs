@@ -7,12 +7,16 @@ use std::{
 };
 
 use ferry_backup::JobProgress;
-use ferry_types::{Error, Reason, Result};
+use ferry_types::{Error, Reason, Result, UserId};
 use serde_json::{Value, json};
 
 use super::failure::JobFailure;
 use crate::{clock, hub::Hub};
 
+/// How far a job steps back (setpriority(2)): where time is short it has a tenth of what another thread has. All the way back
+/// it would be a sixtieth, and a backup beside processes that compute took minutes.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 10;
 /// Jobs that are remembered.
 const KEPT: usize = 100;
 
@@ -20,6 +24,7 @@ const KEPT: usize = 100;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum JobKind {
     Create,
+    Merge,
     Verify,
     Prune,
     Restore,
@@ -29,6 +34,7 @@ impl JobKind {
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Create => "create",
+            Self::Merge => "merge",
             Self::Verify => "verify",
             Self::Prune => "prune",
             Self::Restore => "restore",
@@ -48,6 +54,8 @@ pub(crate) struct JobInfo {
     pub(crate) error: String,
     /// Of one that ended.
     pub(crate) result: Option<Value>,
+    /// The user whose it is; `None`: the operator's.
+    pub(crate) owner: Option<UserId>,
 }
 
 /// How a job ended.
@@ -57,6 +65,7 @@ pub(super) type JobResult = Result<Value, JobFailure>;
 pub(super) struct BackupJob {
     id: String,
     kind: JobKind,
+    owner: Option<UserId>,
     pub(super) progress: JobProgress,
     ended: Mutex<Option<JobResult>>,
     has_ended: tokio_util::sync::CancellationToken,
@@ -74,7 +83,8 @@ impl BackupJob {
                 (state, failure.message.clone(), Some(json!({ "reason": failure.reason })))
             }
         };
-        JobInfo { id: self.id.clone(), kind: self.kind.as_str(), state, done, total, error, result }
+        let (id, kind, owner) = (self.id.clone(), self.kind.as_str(), self.owner);
+        JobInfo { id, kind, state, done, total, error, result, owner }
     }
 
     /// Waits for its end. True if it did what it should.
@@ -93,14 +103,14 @@ pub(super) struct Jobs {
 }
 
 impl Jobs {
-    /// Begins a job, whose `work` may block.
+    /// Begins a job of `owner`, whose `work` may block.
     ///
     /// # Errors
     /// `BUSY` while another one of its kind is running.
     pub(super) fn begin(
         &self,
         hub: &Arc<Hub>,
-        kind: JobKind,
+        (owner, kind): (Option<UserId>, JobKind),
         work: impl FnOnce(&JobProgress) -> JobResult + Send + 'static,
     ) -> Result<Arc<BackupJob>> {
         let job = {
@@ -113,12 +123,16 @@ impl Jobs {
             let job = Arc::new(BackupJob {
                 id: format!("job_{}", clock::new_id().as_simple()),
                 kind,
+                owner,
                 progress: JobProgress::default(),
                 ended: Mutex::default(),
                 has_ended: tokio_util::sync::CancellationToken::new(),
             });
             if all.len() >= KEPT {
-                all.pop_front();
+                // Merges come by themselves, and nobody asks for their results: they go first.
+                let is_done = |job: &Arc<BackupJob>| job.kind == JobKind::Merge && lock(&job.ended).is_some();
+                let first = all.iter().position(is_done).unwrap_or(0);
+                all.remove(first);
             }
             all.push_back(Arc::clone(&job));
             job
@@ -127,15 +141,25 @@ impl Jobs {
         hub.tasks.spawn(async move {
             let _turn = turn.lock_owned().await;
             let working = Arc::clone(&begun);
-            let mut work = tokio::task::spawn_blocking(move || {
-                working.progress.check()?;
-                work(&working.progress)
+            let (done, mut ended) = tokio::sync::oneshot::channel();
+            // A thread of its own, which gives way to those that answer requests: its priority could not be raised again.
+            let runtime = tokio::runtime::Handle::current();
+            let thread = std::thread::Builder::new().name("ferry-backup".into()).spawn(move || {
+                let _runtime = runtime.enter();
+                give_way();
+                let result =
+                    working.progress.check().map_err(JobFailure::from).and_then(|()| work(&working.progress));
+                let _ = done.send(result);
             });
+            if let Err(error) = thread {
+                begun.end(Err(JobFailure::new("INTERNAL", format!("no thread could be started: {error}"))));
+                return;
+            }
             let ended = tokio::select! {
-                ended = &mut work => ended,
+                ended = &mut ended => ended,
                 () = stopping.cancelled() => {
                     begun.progress.cancel();
-                    work.await
+                    ended.await
                 }
             };
             begun.end(
@@ -164,6 +188,9 @@ impl BackupJob {
     fn end(&self, ended: JobResult) {
         let kind = self.kind.as_str();
         match &ended {
+            Ok(result) if self.kind == JobKind::Merge => {
+                tracing::debug!(job = self.id, kind, %result, "the log of backups was looked through");
+            }
             Ok(result) => tracing::info!(job = self.id, kind, %result, "a backup job is done"),
             Err(failure) if failure.is_cancelled() => {
                 tracing::warn!(job = self.id, kind, "a backup job was cancelled");
@@ -175,6 +202,15 @@ impl BackupJob {
         }
         *lock(&self.ended) = Some(ended);
         self.has_ended.cancel();
+    }
+}
+
+/// Lets other threads go first where there is not enough time for all.
+fn give_way() {
+    // Where that is not of a thread, it is left as it is.
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+        tracing::debug!(%error, "a backup job has the priority of all others");
     }
 }
 

@@ -18,7 +18,7 @@ use ferry_core::backup::{
 };
 use ferry_database::main_of;
 use ferry_sqlite::{fault, folder};
-use ferry_types::{DatabaseId, DatabaseKind, Error, Model, Reason, Result, Seq, UnixMillis};
+use ferry_types::{DatabaseId, DatabaseKind, Error, Model, OrgId, Reason, Result, Seq, UnixMillis, UserId};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
@@ -44,6 +44,37 @@ pub(crate) struct WantedRestore {
     pub(crate) at: Option<UnixMillis>,
     /// Where to.
     pub(crate) place: RestorePlace,
+    /// Who wants it, and must have the right to it to the end.
+    pub(crate) by: RestoreBy,
+}
+
+/// Who has a database put back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum RestoreBy {
+    /// Whoever holds the operator token.
+    Operator,
+    /// A user who operates the hub.
+    OperatingUser(UserId),
+    /// An admin of the database, beside it.
+    Admin { user: UserId, org: OrgId },
+}
+
+impl RestoreBy {
+    /// The user whose job it is alone.
+    const fn owner(self) -> Option<UserId> {
+        match self {
+            Self::Admin { user, .. } => Some(user),
+            Self::Operator | Self::OperatingUser(_) => None,
+        }
+    }
+
+    /// As the audit trail names actors.
+    fn actor(self) -> String {
+        match self {
+            Self::Operator => "operator".to_owned(),
+            Self::OperatingUser(user) | Self::Admin { user, .. } => user.to_string(),
+        }
+    }
 }
 
 /// Where a database is put back.
@@ -53,6 +84,21 @@ pub(crate) enum RestorePlace {
     New(String),
     /// In place of the living one, whose name was given once more.
     Instead(String),
+}
+
+/// Refuses who is no admin of the organisation that the backup names, or is no longer; and who operates the hub no longer.
+fn refuse_others(hub: &Hub, wanted: &WantedRestore, org: OrgId) -> Result<(), JobFailure> {
+    let (may, needed) = match wanted.by {
+        RestoreBy::Operator => return Ok(()),
+        RestoreBy::OperatingUser(user) => {
+            (hub.control.operates(user), "whoever wanted this operates the hub no longer")
+        }
+        RestoreBy::Admin { user, org: own } => (
+            own == org && hub.control.is_admin(user, org),
+            "only an admin of its organisation may put this database back",
+        ),
+    };
+    if may { Ok(()) } else { Err(JobFailure::new("PERMISSION_DENIED", needed)) }
 }
 
 /// A database of a backup, on this hub's disk in a folder of its own.
@@ -68,8 +114,9 @@ impl Backups {
     /// When no target is set, there is no such database, its name is another one, or one is being put back.
     pub(crate) fn restore(self: &Arc<Self>, wanted: WantedRestore) -> Result<JobInfo> {
         let runtime = Handle::current();
+        let owner = wanted.by.owner();
         let begun = match wanted.place.clone() {
-            RestorePlace::New(name) => self.begin(JobKind::Restore, move |backups, progress| {
+            RestorePlace::New(name) => self.begin_of(owner, JobKind::Restore, move |backups, progress| {
                 backups.restore_new(&runtime, &wanted, &name, progress)
             }),
             RestorePlace::Instead(name) => {
@@ -80,6 +127,11 @@ impl Backups {
             }
         };
         Ok(begun?.info())
+    }
+
+    /// The database of this id or name, if it lives.
+    pub(crate) fn living_named(&self, database: &str) -> Option<DatabaseEntry> {
+        self.hub().control.database(self.database_named(database).ok()?)
     }
 
     /// The database that is to be replaced.
@@ -130,7 +182,7 @@ impl Backups {
                 }
                 Err(ferry_backup::Error::Cancelled) => return Err(ferry_backup::Error::Cancelled.into()),
                 Err(error) => {
-                    tracing::warn!(target = repository.url(), %error, "a backup cannot be read there");
+                    tracing::warn!(backup_target = repository.url(), %error, "a backup cannot be read there");
                     failed = Some(error);
                 }
             }
@@ -177,6 +229,7 @@ impl Backups {
                 format!("the backup {} names no organisation of {of}", restored.backup),
             )
         })?;
+        refuse_others(hub, wanted, org_id)?;
         let (by, backup) = (Requester::hub(), restored.backup.to_string());
         let row = ForkDatabase { by: &by, of, org_id, backup: Some(&backup), id, name, kind };
         row.check(&hub.control.db)?;
@@ -184,7 +237,7 @@ impl Backups {
             DatabaseKind::Hub => {
                 let forked = Forked {
                     reason: format!("{of} as the backup {backup} has it"),
-                    by: "operator".to_owned(),
+                    by: wanted.by.actor(),
                     at: hub.clock.now().to_string(),
                 };
                 let main = main_of(&fetched.0);
@@ -198,6 +251,7 @@ impl Backups {
         drop(fetched);
         folder::sync(dir)?;
         fault::point("restore.made").map_err(ferry_sqlite::Error::into_refusal)?;
+        refuse_others(hub, wanted, org_id)?;
         let made = runtime.block_on(row.run(&hub.control.db, hub.control.max_databases_per_org))?;
         hub.databases.file_changed(id);
         fault::point("restore.named").map_err(ferry_sqlite::Error::into_refusal)?;
@@ -233,6 +287,8 @@ impl Backups {
             ));
         }
         progress.check()?;
+        fault::point("restore.fetched").map_err(ferry_sqlite::Error::into_refusal)?;
+        refuse_others(hub, &wanted, now.org_id)?;
         let mut result = told(now, &restored);
         match kind {
             DatabaseKind::Replica => {
@@ -371,7 +427,7 @@ fn kind_of(restored: &RestoredDatabase) -> Result<DatabaseKind, JobFailure> {
         return Err(control_is_no_database().into());
     }
     match entry.kind.parse() {
-        Ok(kind) if entry.image().page_size.is_some() => Ok(kind),
+        Ok(kind) if entry.shown_seq().is_some() => Ok(kind),
         _ => Err(JobFailure::new(
             "FAILED_PRECONDITION",
             format!("nothing had been written to the database when the backup {} was taken", restored.backup),

@@ -5,22 +5,24 @@
 use std::{fs, io, path::Path};
 
 use ferry_backup::{
-    Error, HubRestore, JobProgress, Repository, RestoreStamp, RestoredCredentials, open_target, restore_hub,
+    Error, HubPlan, HubRestore, JobProgress, Repository, RestoreStamp, RestoredCredentials, open_target,
+    restore_hub,
 };
-use ferry_core::backup::{SnapshotId, log::LogPlan, manifest::Scope};
 use ferry_sqlite::{fault, folder};
 use ferry_types::{Clock, Seq, UnixMillis};
 
 use super::service::random;
 use crate::{
     config::{BackupConfig, ConfigError},
-    data_dir::{FILLING, is_empty},
+    data_dir::{FILLING, first_content},
 };
 
 /// Where a target has its snapshots.
 const SNAPSHOTS: &str = "snapshots";
 /// What was restored, until all of it has its place.
 const WHOLE: &str = "hub";
+/// What the operator may have put there, and stays.
+const KEPT: [&str; 2] = ["keyring.json", "operator.token"];
 /// Whose place says that all of it has one.
 const LAST: &str = "control.db";
 
@@ -39,7 +41,17 @@ pub(crate) fn restore_if_empty(
     if work.join(WHOLE).exists() {
         return take_over(dir, &work).map_err(failed);
     }
-    if !is_empty(dir).map_err(failed)? {
+    if dir.join(LAST).exists() {
+        return Ok(());
+    }
+    if let Some(name) = first_content(dir).map_err(failed)? {
+        if config.restore_if_empty {
+            return Err(ConfigError(format!(
+                "backup.restore_if_empty: {} is neither empty nor a hub's: it holds {name}, and no control.db. Move that away, so that \
+                 the hub is restored; without the setting a new hub begins beside it",
+                dir.display()
+            )));
+        }
         return Ok(());
     }
     // Of a restore that was cut short.
@@ -52,7 +64,7 @@ pub(crate) fn restore_if_empty(
     }
     let found = newest(config)?;
     let mut refused = None;
-    for (repository, plan) in found {
+    for (repository, HubPlan { plan, .. }) in found {
         folder::create(&work).map_err(failed)?;
         let id = plan.base.name;
         let wanted = HubRestore {
@@ -67,18 +79,27 @@ pub(crate) fn restore_if_empty(
                 fault::point("fill.whole").map_err(|error| ConfigError(error.to_string()))?;
                 take_over(dir, &work).map_err(failed)?;
                 tracing::warn!(
-                    backup = %id, target = repository.url(), reached = %UnixMillis(report.time_ms),
+                    backup = %id, backup_target = repository.url(), reached = %UnixMillis(report.time_ms),
                     databases = report.databases, has_keys = report.has_keys,
                     "the data directory was empty, and is restored from the newest backup"
                 );
-                for line in report.review {
-                    tracing::warn!(%line, "valid again, whatever was revoked since: look through them");
+                for line in &report.unread {
+                    tracing::warn!(
+                        line,
+                        "could not be read when the backup was taken: it is of the time behind it, or empty"
+                    );
+                }
+                for line in &report.review {
+                    // Of operators the id alone: the log has no addresses.
+                    let line =
+                        line.find("\toperator\t").map_or(&**line, |end| &line[..end + "\toperator".len()]);
+                    tracing::warn!(line, "valid again, whatever was revoked since: look through them");
                 }
                 return Ok(());
             }
             Err(error) => {
-                tracing::warn!(backup = %id, target = repository.url(), %error, "a backup does not restore");
-                refused.get_or_insert(error);
+                tracing::warn!(backup = %id, backup_target = repository.url(), %error, "a backup does not restore");
+                refused.get_or_insert_with(|| format!("{id} in {}: {error}", repository.url()));
             }
         }
     }
@@ -96,15 +117,15 @@ fn unrestored(dir: &Path, error: &dyn std::fmt::Display) -> ConfigError {
 
 /// What is read to restore the newest backup of a whole hub, and what was shipped after it, of each target that has it, the one that
 /// reaches furthest first; none at all: no target has any.
-fn newest(config: &BackupConfig) -> Result<Vec<(Repository, LogPlan<SnapshotId>)>, ConfigError> {
+fn newest(config: &BackupConfig) -> Result<Vec<(Repository, HubPlan)>, ConfigError> {
     let (mut found, mut failed) = (Vec::new(), None);
     for url in &config.targets {
         match newest_on(url, config) {
             Ok(Some(one)) => found.push(one),
             Ok(None) => {}
             Err(error) => {
-                tracing::warn!(target = %url, %error, "a target cannot be read");
-                failed = failed.or(Some(error));
+                tracing::warn!(backup_target = %url, %error, "a target cannot be read");
+                failed = failed.or(Some(format!("{url}: {error}")));
             }
         }
     }
@@ -115,16 +136,33 @@ fn newest(config: &BackupConfig) -> Result<Vec<(Repository, LogPlan<SnapshotId>)
             "backup.restore_if_empty: whether there are backups cannot be told: {error}. No hub begins until it can"
         )));
     }
-    found.sort_by_key(|(_, plan)| std::cmp::Reverse((plan.base.name, plan.reached_ms())));
-    let newest = found.first().map(|(_, plan)| plan.base.name);
-    found.retain(|(_, plan)| Some(plan.base.name) == newest);
+    found.sort_by_key(|(_, found)| std::cmp::Reverse((found.plan.reached_ms(), found.plan.base.name)));
+    if let Some((_, best)) = found.first() {
+        // One that is damaged on one target may be whole on another.
+        let lacking = found.iter().find_map(|(repository, found)| {
+            let reached = best.plan.reached_ms();
+            let lacking = found.lacking.as_ref().filter(|lacking| lacking.until_ms > reached)?;
+            Some(format!(
+                "{}: snapshots/{}.json: {}; {}",
+                repository.url(),
+                lacking.id,
+                lacking.what,
+                best.instead()
+            ))
+        });
+        if let Some(lacking) = lacking {
+            return Err(ConfigError(format!(
+                "backup.restore_if_empty: the newest backup is damaged, and an older one is not taken in its place unasked: \
+                 {lacking} (ferry backup restore … --to DIR)"
+            )));
+        }
+    }
+    let newest = found.first().map(|(_, found)| found.plan.base.name);
+    found.retain(|(_, found)| Some(found.plan.base.name) == newest);
     Ok(found)
 }
 
-fn newest_on(
-    url: &str,
-    config: &BackupConfig,
-) -> ferry_backup::Result<Option<(Repository, LogPlan<SnapshotId>)>> {
+fn newest_on(url: &str, config: &BackupConfig) -> ferry_backup::Result<Option<(Repository, HubPlan)>> {
     let target = open_target(url, &config.access)?;
     // A folder that is missing may be on a disk that is not mounted.
     if let Some(path) = url.strip_prefix("file://").map(Path::new)
@@ -139,14 +177,11 @@ fn newest_on(
         Err(Error::NotFound(_)) if !has_snapshots => return Ok(None),
         opened => opened?,
     };
-    match repository.newest(Scope::Hub)? {
-        Some(_) => {
-            let plan = repository.plan(None, None)?;
-            Ok(Some((repository, plan)))
-        }
-        None => Err(Error::NotFound(format!(
+    match repository.hub_plan(None) {
+        Err(Error::NotFound(_)) => Err(Error::NotFound(format!(
             "{url} belongs to a hub, and has no backup of a whole one: name another target for a hub that is to begin anew"
         ))),
+        plan => Ok(Some((repository, plan?))),
     }
 }
 
@@ -157,6 +192,10 @@ fn take_over(dir: &Path, work: &Path) -> io::Result<()> {
         fs::read_dir(&whole)?.map(|entry| entry.map(|entry| entry.file_name())).collect::<io::Result<_>>()?;
     names.sort_by_key(|name| name == LAST);
     for name in names {
+        // Whoever put one of these there first meant it.
+        if KEPT.iter().any(|kept| name == *kept) && dir.join(&name).exists() {
+            continue;
+        }
         fs::rename(whole.join(&name), dir.join(&name))?;
         folder::sync(dir)?;
         fault::point("fill.moved").map_err(io::Error::other)?;

@@ -9,6 +9,7 @@ use super::{
     due::{millis, next_due},
     jobs::BackupJob,
     log::{follow_changes, follow_targets},
+    merge::follow_merges,
     service::Backups,
     verify::WantedVerify,
 };
@@ -36,20 +37,27 @@ pub(crate) async fn follow_schedule(backups: Arc<Backups>) {
             () = hub.stopping.cancelled() => return,
         }
         let now = hub.clock.now().0;
-        if now < retry {
+        if now < retry || backups.is_paused() {
             continue;
         }
-        let last = backups.targets().iter().map(super::service::KnownTarget::last_ms).min().flatten();
-        if next_due(config, last).is_some_and(|due| due <= now) {
+        // One that another hub has taken waits for the operator.
+        let is_ours = |index: &usize| backups.targets()[*index].anchor.taken().is_none();
+        let is_due = |index: &usize| {
+            next_due(config, backups.targets()[*index].last_ms()).is_some_and(|due| due <= now)
+        };
+        let due: Vec<usize> =
+            (0..backups.targets().len()).filter(|index| is_ours(index) && is_due(index)).collect();
+        if !due.is_empty() {
             let is_done =
-                run(backups.begin_create(None, None)).await && run(backups.begin_prune(false)).await;
+                run(backups.begin_create(None, Some(due))).await && run(backups.begin_prune(false)).await;
             if !is_done {
                 retry = hub.clock.now().0 + RETRY_MS;
                 continue;
             }
         }
         // What changes is shipped behind a snapshot: at a start, and where a part of it was lost.
-        let lacking = backups.log().map(|log| log.lacking_bases()).unwrap_or_default();
+        let mut lacking = backups.log().map(|log| log.lacking_bases()).unwrap_or_default();
+        lacking.retain(is_ours);
         if !lacking.is_empty() {
             if !run(backups.begin_create(None, Some(lacking))).await {
                 retry = hub.clock.now().0 + BASE_RETRY_MS;
@@ -75,6 +83,7 @@ pub(crate) fn follow_log(backups: &Arc<Backups>) -> Vec<JoinHandle<()>> {
     vec![
         tokio::spawn(follow_changes(Arc::clone(hub), Arc::clone(log))),
         tokio::spawn(follow_targets(Arc::clone(hub), Arc::clone(log))),
+        tokio::spawn(follow_merges(Arc::clone(backups))),
     ]
 }
 

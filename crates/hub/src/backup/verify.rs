@@ -1,9 +1,9 @@
 //! Whether a snapshot restores, asked of every target that has it (OPR-10).
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use ferry_backup::{JobProgress, VerifyMode, verify};
-use ferry_core::backup::{SnapshotId, manifest::Scope};
+use ferry_backup::{JobProgress, NewestSnapshot, Repository, TargetAccess, VerifyMode, open_target, verify};
+use ferry_core::backup::SnapshotId;
 use ferry_types::{Error, Reason, Result};
 use serde_json::json;
 
@@ -12,6 +12,9 @@ use super::{
     jobs::{BackupJob, JobInfo, JobKind, JobResult},
     service::{self, Backups, KnownTarget},
 };
+
+/// For so long whoever asks how targets are waits for them.
+const VERDICTS_WAIT: Duration = Duration::from_secs(2);
 
 /// What is looked at.
 #[derive(Clone, Copy, Debug)]
@@ -81,11 +84,22 @@ impl Backups {
         let id = match wanted.id {
             Some(id) => id,
             None => {
-                let newest = repository.newest(Scope::Hub)?;
+                let newest = repository.newest_hub()?;
+                note_newest(target, &repository, &newest)?;
+                let meant = newest.meant().map_err(|error| {
+                    let JobFailure { reason, message } = error.into();
+                    JobFailure::new(reason, format!("{}: {message}", target.url()))
+                })?;
                 let none = || {
-                    JobFailure::new("NOT_FOUND", format!("{} has no snapshot of the hub yet", target.url()))
+                    JobFailure::new(
+                        "NOT_FOUND",
+                        format!(
+                            "{} has no backup of the hub yet: `ferry backup create` takes one",
+                            target.url()
+                        ),
+                    )
                 };
-                newest.ok_or_else(none)?.id
+                meant.ok_or_else(none)?.id
             }
         };
         let scratch = self.folder().join("scratch");
@@ -105,12 +119,32 @@ impl Backups {
     /// Finds the newest snapshot of a target, and what is known of it.
     pub(super) fn look_at(&self, target: &KnownTarget) -> Result<(), JobFailure> {
         let repository = self.repository(target)?;
-        let Some(newest) = repository.newest(Scope::Hub)? else { return Ok(()) };
-        target.found(Some(newest.time_ms));
-        if let Some(verdict) = repository.verdicts()?.get(&newest.id) {
-            target.verified(newest.time_ms, newest.id, verdict.is_whole);
-        }
-        Ok(())
+        note_newest(target, &repository, &repository.newest_hub()?)
+    }
+
+    /// Learns what others have found who verified at the targets, without this hub. What a target that is away says is learnt later.
+    pub(crate) async fn look_at_verdicts(self: &Arc<Self>) {
+        let backups = Arc::clone(self);
+        let looked = tokio::task::spawn_blocking(move || {
+            // Somebody who waits for a target looks for all.
+            let Ok(_turn) = backups.verdict_turn.try_lock() else { return };
+            let access = TargetAccess {
+                stopping: backups.hub().stopping.clone(),
+                ..backups.hub().config.backup.access.clone()
+            };
+            for target in backups.targets() {
+                let verdicts =
+                    open_target(target.url(), &access).and_then(|opened| ferry_backup::verdicts(&*opened));
+                match verdicts {
+                    Ok(verdicts) => target.judged(&verdicts),
+                    Err(error) => {
+                        tracing::debug!(backup_target = target.url(), %error, "what verifying found there is not known");
+                    }
+                }
+            }
+        });
+        // What it finds later counts, too.
+        let _ = tokio::time::timeout(VERDICTS_WAIT, looked).await;
     }
 
     /// When a snapshot was last found whole on any target, in Unix seconds.
@@ -123,4 +157,22 @@ impl Backups {
         }
         Ok(last)
     }
+}
+
+/// Notes the newest snapshot of a target, and what is known of it.
+fn note_newest(
+    target: &KnownTarget,
+    repository: &Repository,
+    newest: &NewestSnapshot,
+) -> Result<(), JobFailure> {
+    if let Some(whole) = &newest.whole {
+        target.found(whole);
+        if let Some(verdict) = repository.verdicts()?.get(&whole.id) {
+            target.verified(whole.time_ms, whole.id, verdict.is_whole);
+        }
+    }
+    if let Some(damaged) = &newest.damaged {
+        target.found_damaged(damaged.id);
+    }
+    Ok(())
 }

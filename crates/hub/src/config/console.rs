@@ -13,7 +13,7 @@ pub(super) const KEYS: &[Key] = &[
     key(
         "dashboard_session_seconds",
         "N",
-        "How long a browser keeps a sign-in to the dashboard [default: 43200]",
+        "How long a sign-in to the dashboard lasts, at the hub and in the browser [default: 43200]",
     ),
 ];
 
@@ -24,7 +24,7 @@ pub struct ConsoleConfig {
     pub query_seconds: u64,
     /// How many rows it may answer.
     pub query_rows: u32,
-    /// How long a browser keeps a sign-in to the dashboard.
+    /// How long a sign-in to the dashboard lasts.
     pub dashboard_session_seconds: u64,
 }
 

@@ -29,9 +29,17 @@ pub(super) const KEYS: &[Key] = &[
     key("argon2_iterations", "N", "Passes of a password hash [default: 2]"),
     key("argon2_parallelism", "N", "Lanes of a password hash [default: 1]"),
     key("password_concurrency", "N", "Password hashes computed at once [default: half the cores]"),
-    key("rate_limit_scale", "FACTOR", "Multiplies every rate limit; 0 turns them off [default: 1]"),
+    key(
+        "rate_limit_scale",
+        "FACTOR",
+        "Multiplies every rate limit but that of failed logins; 0 turns them off [default: 1]",
+    ),
     key("max_databases_per_org", "N", "Databases of one organisation [default: 10000]"),
-    key("trash_retention_days", "DAYS", "How long deleted databases stay in the trash [default: 7]"),
+    key(
+        "trash_retention_days",
+        "DAYS",
+        "How long deleted databases stay in the trash, a day at least [default: 7]",
+    ),
     key("audit_retention_days", "DAYS", "How long audit rows are kept [default: 400]"),
     key("auto_migrate", "BOOL", "Migrate older data at start [default: true]").or(&["AUTO_MIGRATE"]),
 ];
@@ -70,6 +78,7 @@ pub(super) fn read(
         max_databases_per_org: values.number("max_databases_per_org", 10_000, 1, 100_000_000)?,
         auto_migrate: values.truth("auto_migrate", true)?,
         trash_retention_days: values.number("trash_retention_days", 7, 0, 36_500)?,
+        mail: None,
         audit_retention_days: values.number("audit_retention_days", 400, 1, 36_500)?,
     })
 }

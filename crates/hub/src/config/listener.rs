@@ -115,6 +115,17 @@ pub struct ListenerConfig {
 }
 
 impl ListenerConfig {
+    /// Whether others reach the hub by plain http, over which no browser but this machine's may sign in.
+    #[must_use]
+    pub fn is_plain_from_afar(&self) -> bool {
+        let is_plain = self.public_url.as_ref().is_none_or(|url| url.starts_with("http://"));
+        let is_reached = match &self.public_url {
+            Some(url) => public_url::is_reached_from_afar(Some(url)),
+            None => !self.listen.ip().is_loopback(),
+        };
+        self.tls.is_none() && is_plain && is_reached
+    }
+
     pub(super) fn read(values: &Values, dev: bool) -> Result<Self, ConfigError> {
         let listen =
             values.read("listen", address)?.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8787)));

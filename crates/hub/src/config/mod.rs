@@ -11,9 +11,11 @@ mod jwt;
 mod keys;
 mod listener;
 mod loopback;
+mod mail;
 mod network;
 mod oauth;
 mod ops;
+mod otlp;
 mod pages;
 mod process;
 mod public_url;
@@ -35,8 +37,10 @@ pub use functions::{FunctionsConfig, Isolation};
 pub use keys::Key;
 pub use listener::{ListenerConfig, TlsFiles};
 pub(crate) use loopback::is_loopback_host;
+pub use mail::MailConfig;
 pub use network::IpNetwork;
 pub use ops::{OpsConfig, ShimScope};
+pub use otlp::OtlpConfig;
 pub use pages::PagesConfig;
 pub use process::{LogFormat, ProcessConfig};
 pub use records::{BillingFail, RecordsConfig};
@@ -69,7 +73,7 @@ macro_rules! config {
         /// The settings of all sections, in the order of the help text.
         const SECTIONS: &[&[Key]] =
             &[
-                listener::KEYS, process::KEYS, control::KEYS, jwt::KEYS, oauth::KEYS, console::KEYS, backup::KEYS,
+                listener::KEYS, process::KEYS, otlp::KEYS, control::KEYS, jwt::KEYS, oauth::KEYS, console::KEYS, backup::KEYS, mail::KEYS,
                 $($name::KEYS),+
             ];
 
@@ -82,6 +86,8 @@ macro_rules! config {
             pub listener: ListenerConfig,
             /// The process.
             pub process: ProcessConfig,
+            /// Traces.
+            pub otlp: OtlpConfig,
             /// The store of a spoke, where the hub serves that and nothing else.
             pub store: Option<PathBuf>,
             /// The control plane.
@@ -90,6 +96,8 @@ macro_rules! config {
             pub console: ConsoleConfig,
             /// Backups.
             pub backup: BackupConfig,
+            /// Mail, if the hub sends any.
+            pub mail: Option<MailConfig>,
             $(
                 #[doc = concat!("The model `", stringify!($name), "`.")]
                 pub $name: $name::$config,
@@ -105,13 +113,16 @@ macro_rules! config {
                 let mut warnings = Vec::new();
                 let listener = ListenerConfig::read(values, dev)?;
                 let process = ProcessConfig::read(values, dev)?;
-                let control = control::read(values, dev, (&listener, &process), &mut warnings)?;
+                let otlp = OtlpConfig::read(values, &mut warnings)?;
+                let mail = MailConfig::read(values, &listener, &mut warnings)?;
+                let mut control = control::read(values, dev, (&listener, &process), &mut warnings)?;
+                control.mail = mail.as_ref().map(|mail| mail.policy);
                 let console = ConsoleConfig::read(values)?;
                 let backup = BackupConfig::read(values, &process.data_dir, &mut warnings)?;
                 $(let $name = $name::$config::read(values, dev)?;)+
                 let shown = shown::settings(SECTIONS, values);
                 Ok(Self {
-                    dev, listener, process, store: None, control, console, backup, $($name,)+ shown, warnings,
+                    dev, listener, process, otlp, store: None, control, console, backup, mail, $($name,)+ shown, warnings,
                 })
             }
         }

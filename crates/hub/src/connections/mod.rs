@@ -162,6 +162,7 @@ impl LiveConnections {
             closed: database.closed().child_token(),
         });
         self.lock().insert(key, Arc::clone(&entry));
+        entry.count(1.0);
         OpenConnection { entry, connections: Arc::clone(self), _counted: database.connect() }
     }
 
@@ -252,6 +253,13 @@ impl ConnectionEntry {
         &self.client
     }
 
+    /// Adds to the metric of open sockets and streams; a request that is answered is none.
+    fn count(&self, connections: f64) {
+        if matches!(self.transport, "ws" | "sse") {
+            metrics::gauge!("ferry_connections", "model" => self.model.as_str()).increment(connections);
+        }
+    }
+
     /// Asks it to end. Its client may come again.
     pub(crate) fn close(&self) {
         self.closed.cancel();
@@ -280,6 +288,7 @@ impl OpenConnection {
 impl Drop for OpenConnection {
     fn drop(&mut self) {
         self.connections.lock().remove(&self.entry.key);
+        self.entry.count(-1.0);
     }
 }
 

@@ -41,6 +41,8 @@ pub(crate) struct PusherKey {
     pub(crate) model: Model,
     pub(crate) scope: Box<str>,
     pub(crate) client: Box<str>,
+    /// Whether the push was let in; one that was not named no scope yet.
+    pub(crate) is_let_in: bool,
 }
 
 /// The clients of a hub whose last push was refused.
@@ -165,7 +167,13 @@ mod tests {
 
     fn pusher(client: &str) -> PusherKey {
         let database = DATABASE.parse().unwrap();
-        PusherKey { database, model: Model::Records, scope: "app".into(), client: client.into() }
+        PusherKey {
+            database,
+            model: Model::Records,
+            scope: "app".into(),
+            client: client.into(),
+            is_let_in: true,
+        }
     }
 
     fn push(clients: &StuckClients, client: &str, first: &str, refused: Option<Reason>) {

@@ -3,11 +3,15 @@
 use std::ops::ControlFlow;
 
 use ferry_core::sql::Row;
-use ferry_sqlite::console::ConsoleFailure;
+use ferry_sqlite::{
+    console::{ConsoleFailure, ConsoleSnapshot},
+    pages::{PinnedVersion, VersionInfo},
+};
 use ferry_types::{DatabaseId, Error, Reason, Result, Seq, UserId};
 
 use super::{
-    Console, cells,
+    Console, VERSION_DESCRIPTORS, cells,
+    turns::QueryTurn,
     watch::{StopSign, StopUnheard},
 };
 use crate::monotonic;
@@ -22,6 +26,8 @@ const VALUE_LEAST_BYTES: usize = 64;
 /// What a member asks.
 pub(crate) struct WantedQuery {
     pub(crate) sql: String,
+    /// As the database was; `None`: as it is.
+    pub(crate) at: Option<PinnedVersion>,
     pub(crate) params_json: String,
     /// 0: as many as there may be.
     pub(crate) max_rows: u32,
@@ -38,6 +44,8 @@ pub(crate) struct QueryAnswer {
     pub(crate) stopped_by: &'static str,
     pub(crate) seq: Seq,
     pub(crate) micros: u64,
+    /// The older version that was asked.
+    pub(crate) version: Option<VersionInfo>,
 }
 
 /// The rows so far.
@@ -73,28 +81,69 @@ impl Found {
     }
 }
 
+/// A statement that is about to run.
+struct Running {
+    sql: String,
+    parameters: Vec<cells::QueryParameter>,
+    found: Found,
+    stop: StopSign,
+    /// It lasts as long as the statement, whoever still waits.
+    _turn: QueryTurn,
+}
+
+impl Running {
+    fn run(self, snapshot: &ConsoleSnapshot) -> ferry_sqlite::Result<QueryAnswer> {
+        let Self { sql, parameters, mut found, stop, _turn } = self;
+        let begun_us = monotonic::now_us();
+        let values: Vec<_> = parameters.iter().map(cells::QueryParameter::as_value).collect();
+        let mut columns = Vec::new();
+        let ended = snapshot
+            .run(&sql, &values, &mut |names| columns = names, &mut |row, width| found.take(row, width));
+        match ended {
+            Ok(true) => {}
+            Ok(false) => found.stopped_by = stop.limit(),
+            Err(ConsoleFailure::Statement(message)) => {
+                return Err(Error::new(Reason::InvalidArgument, message).into());
+            }
+            Err(ConsoleFailure::Storage(error)) => return Err(error),
+        }
+        let rows_json = if found.count == 0 { "[]".to_owned() } else { found.json + "]" };
+        let micros = monotonic::now_us().saturating_sub(begun_us);
+        let (stopped_by, seq) = (found.stopped_by, snapshot.seq());
+        Ok(QueryAnswer { columns, rows_json, stopped_by, seq, micros, version: None })
+    }
+}
+
 impl Console {
     /// Runs the statement of `user` on one snapshot of the database.
     ///
     /// # Errors
-    /// What is wrong with the statement; `BUSY`; what storage reports.
+    /// What is wrong with the statement; `BUSY`; a version that is too large; what storage reports.
     pub(crate) async fn query(
         &self,
         user: UserId,
         id: DatabaseId,
         wanted: WantedQuery,
     ) -> Result<QueryAnswer> {
-        let WantedQuery { sql, params_json, max_rows, max_value_bytes } = wanted;
+        let WantedQuery { sql, at, params_json, max_rows, max_value_bytes } = wanted;
         let parameters = cells::parameters(&params_json)?;
-        let turn = self.turns.take(user)?;
         let database = self.databases.get(id)?;
         if !database.has_file().await {
             let message = "nothing was written to this database yet: there is nothing to look at";
             return Err(Error::new(Reason::FailedPrecondition, message));
         }
+        let opened = match at {
+            None => None,
+            Some(at) => {
+                let file = self.version_file(user, id, at).await?;
+                Some((file, database.hold_files(VERSION_DESCRIPTORS).await?))
+            }
+        };
+        // Whoever waits for a version runs no statement yet.
+        let turn = self.turns.take(user)?;
         let or_else = |asked: u32, default: usize| if asked == 0 { default } else { asked as usize };
         let rows_max = self.config.query_rows as usize;
-        let mut found = Found {
+        let found = Found {
             json: String::new(),
             count: 0,
             max_rows: or_else(max_rows, rows_max).min(rows_max),
@@ -103,27 +152,19 @@ impl Console {
         };
         let stop = StopSign::default();
         let _unheard = StopUnheard(stop.clone());
-        let max_us = self.config.query_seconds * 1_000_000;
-        let found_all = database.look(stop.clone().watch(max_us), move |snapshot| {
-            // It lasts as long as the statement, whoever still waits.
-            let _turn = turn;
-            let begun_us = monotonic::now_us();
-            let values: Vec<_> = parameters.iter().map(cells::QueryParameter::as_value).collect();
-            let mut columns = Vec::new();
-            let ended = snapshot
-                .run(&sql, &values, &mut |names| columns = names, &mut |row, width| found.take(row, width));
-            match ended {
-                Ok(true) => {}
-                Ok(false) => found.stopped_by = stop.limit(),
-                Err(ConsoleFailure::Statement(message)) => {
-                    return Err(Error::new(Reason::InvalidArgument, message).into());
-                }
-                Err(ConsoleFailure::Storage(error)) => return Err(error),
-            }
-            let rows_json = if found.count == 0 { "[]".to_owned() } else { found.json + "]" };
-            let micros = monotonic::now_us().saturating_sub(begun_us);
-            Ok(QueryAnswer { columns, rows_json, stopped_by: found.stopped_by, seq: snapshot.seq(), micros })
+        let watch = stop.clone().watch(self.config.query_seconds * 1_000_000);
+        let running = Running { sql, parameters, found, stop, _turn: turn };
+        let Some((file, descriptors)) = opened else {
+            return database.look(watch, move |snapshot| running.run(snapshot)).await;
+        };
+        let version = file.info().clone();
+        let looked = tokio::task::spawn_blocking(move || {
+            // Held to the end, also if nobody waits any more.
+            let _descriptors = descriptors;
+            running.run(&ConsoleSnapshot::of_file(file.path(), watch)?)
         });
-        found_all.await
+        let answer =
+            looked.await.map_err(|_| Error::internal())?.map_err(ferry_sqlite::Error::into_refusal)?;
+        Ok(QueryAnswer { seq: Seq(version.version), version: Some(version), ..answer })
     }
 }

@@ -11,6 +11,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use ferry_control::{Access, ClientIp, SignedInAt, Signup};
+use ferry_types::Code;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use serde_json::{Value, json};
 
@@ -61,7 +62,8 @@ pub(super) async fn serve(hub: &Arc<Hub>, path: &str, mut request: Request, next
     if path == "/hub" && request.method() == Method::GET {
         return facts(hub);
     }
-    if rpc.is_none() && !path.starts_with("/v1/") {
+    let is_metrics = path == "/metrics" && request.method() == Method::GET;
+    if rpc.is_none() && !is_metrics && !path.starts_with("/v1/") {
         return refuse(StatusCode::NOT_FOUND, "not_found", "no such endpoint under /_/api");
     }
     let Some(cookie) = cookie_of(&hub.config.listener, &request) else {
@@ -72,9 +74,10 @@ pub(super) async fn serve(hub: &Arc<Hub>, path: &str, mut request: Request, next
     let Some(inner) = inner_uri(path, request.uri()) else {
         return refuse(StatusCode::NOT_FOUND, "not_found", "no such endpoint under /_/api");
     };
-    let session = cookie.read(request.headers()).map(|token| format!("Bearer {token}"));
-    let session = session.and_then(|text| HeaderValue::try_from(text).ok());
-    let was_signed_in = session.is_some();
+    let kept = cookie.read(request.headers());
+    let session = kept.and_then(|kept| hub.control.open_session(kept));
+    let session = session.and_then(|token| HeaderValue::try_from(format!("Bearer {}", *token)).ok());
+    let (has_cookie, was_signed_in) = (kept.is_some(), session.is_some());
     let gives_session = rpc.as_deref().is_some_and(|method| SIGN_INS.contains(&method));
     let headers = request.headers_mut();
     for name in CREDENTIALS {
@@ -88,7 +91,8 @@ pub(super) async fn serve(hub: &Arc<Hub>, path: &str, mut request: Request, next
         headers.insert(header::AUTHORIZATION, session);
     }
     *request.uri_mut() = inner;
-    request.extensions_mut().insert(AskedByPage);
+    let session_max_seconds = i64::try_from(hub.config.console.dashboard_session_seconds).unwrap_or(i64::MAX);
+    request.extensions_mut().insert(AskedByPage { session_max_seconds });
     if request.method() == Method::GET && reads_data(path) {
         request.extensions_mut().insert(SessionReads);
     }
@@ -99,32 +103,52 @@ pub(super) async fn serve(hub: &Arc<Hub>, path: &str, mut request: Request, next
             Ok(true) => {}
             Ok(false) => return sign_in_again(&id),
             // What is wrong with the session is told by what it was to do.
-            Err(error) => tracing::debug!(%error, "nobody knows how old this sign-in is"),
+            Err(error) if error.code() == Code::Unauthenticated => {}
+            // Too many requests, or storage that fails: nobody knows how old this sign-in is.
+            Err(error) => {
+                let status = StatusCode::from_u16(error.code().http_status());
+                let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                return refuse(status, error.code().as_str(), &error.message);
+            }
         }
     }
     let mut response = next.run(request).await;
     if gives_session && response.status().is_success() {
-        let max_age_seconds = hub.config.console.dashboard_session_seconds;
-        response = match keep_session(response, cookie, (max_age_seconds, prefix)).await {
+        response = match keep_session(hub, response, cookie).await {
             Some(response) => response,
             None => refuse(StatusCode::BAD_GATEWAY, "internal", "the answer of a sign-in cannot be read"),
         };
-    } else if was_signed_in && rpc.as_deref() == Some(WHO) && response.status() == StatusCode::UNAUTHORIZED {
+    } else if has_cookie && rpc.as_deref() == Some(WHO) && response.status() == StatusCode::UNAUTHORIZED {
         set_cookie(response.headers_mut(), &cookie.forget(prefix));
     }
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
-/// Whether a request takes away what nobody gets back by himself, or puts something else in its place (OPR-55).
+/// Whether a request takes away what nobody gets back by himself, puts something else in its place, makes an operator, or opens
+/// another's account (OPR-55). Of backups that is pruning them, and resuming them, as a target is taken over.
 fn destroys(method: &Method, path: &str, rpc: Option<&str>) -> bool {
-    const RPCS: [&str; 3] = ["DeleteDatabase", "DeleteOrg", "RestoreDatabase"];
+    const RPCS: [&str; 8] = [
+        "DeleteDatabase",
+        "DeleteOrg",
+        "IssuePasswordReset",
+        "PruneBackups",
+        "RestoreDatabase",
+        "ResumeBackups",
+        "RetireSigningKey",
+        "SetUserOperator",
+    ];
     if let Some(rpc) = rpc {
         return RPCS.contains(&rpc);
     }
-    let last = path.rsplit('/').next().unwrap_or_default();
-    let takes_away = matches!(last, "restore" | "remint" | "reset" | "epoch");
-    path.starts_with("/v1/databases/") && (method == Method::DELETE || (method == Method::POST && takes_away))
+    // What models let a session administer, all of it: they read paths each in their own way, with escapes or a slash at the end.
+    let Some(of_databases) = path.strip_prefix("/v1/databases/") else { return false };
+    if matches!(*method, Method::GET | Method::HEAD) {
+        return false;
+    }
+    let parts: Vec<&str> = of_databases.split('/').collect();
+    let only_adds = matches!(parts[..], [_, "fork"] | [_, "events", "stores", _, "resume"]);
+    !(only_adds && *method == Method::POST)
 }
 
 /// Whether the session of these headers began a short time ago.
@@ -136,7 +160,7 @@ async fn is_fresh(hub: &Hub, headers: &HeaderMap, ip: ClientIp) -> ferry_types::
 
 /// What a session is told that is too old for what it wants.
 fn sign_in_again(id: &str) -> Response {
-    let message = "this takes something away: sign in again, then do it within 5 minutes";
+    let message = "this takes something away or opens an account: sign in again, then do it within 5 minutes";
     let detail = json!({"debug": {"reason": SIGN_IN_AGAIN, "requestId": id}});
     let body =
         json!({"code": "permission_denied", "message": message, "request_id": id, "details": [detail]});
@@ -154,6 +178,8 @@ fn facts(hub: &Hub) -> Response {
         "version": env!("CARGO_PKG_VERSION"),
         "signup": signup,
         "has_accounts": hub.control.user_count() > 0,
+        "mail": hub.config.mail.is_some(),
+        "require_verified": hub.config.mail.as_ref().is_some_and(|mail| mail.policy.require_verified),
         "providers": hub.control.oauth.providers().iter().map(|provider| provider.as_str()).collect::<Vec<_>>(),
     });
     ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
@@ -211,16 +237,14 @@ fn inner_uri(path: &str, outer: &Uri) -> Option<Uri> {
 }
 
 /// Moves the session from the body into the cookie.
-async fn keep_session(
-    response: Response,
-    cookie: SessionCookie,
-    (max_age_seconds, prefix): (u64, &str),
-) -> Option<Response> {
+async fn keep_session(hub: &Hub, response: Response, cookie: SessionCookie) -> Option<Response> {
     let (mut parts, body) = response.into_parts();
     let mut answer: Value = serde_json::from_slice(&to_bytes(body, SIGN_IN_MAX_BYTES).await.ok()?).ok()?;
     let token = answer.as_object_mut()?.remove("sessionToken")?;
     parts.headers.remove(header::CONTENT_LENGTH);
-    set_cookie(&mut parts.headers, &cookie.keep(token.as_str()?, max_age_seconds, prefix));
+    let value = hub.control.seal_session(token.as_str()?).ok()?;
+    let max_age_seconds = hub.config.console.dashboard_session_seconds;
+    set_cookie(&mut parts.headers, &cookie.keep(&value, max_age_seconds, hub.config.listener.public_path()));
     Some(Response::from_parts(parts, Body::from(answer.to_string())))
 }
 
@@ -271,17 +295,33 @@ mod tests {
             (Method::POST, "/ferry.admin.v1.AdminService/DeleteDatabase"),
             (Method::POST, "/ferry.admin.v1.AdminService/RestoreDatabase"),
             (Method::POST, "/ferry.admin.v1.AdminService/DeleteOrg"),
+            (Method::POST, "/ferry.admin.v1.AdminService/RetireSigningKey"),
+            (Method::POST, "/ferry.admin.v1.AdminService/SetUserOperator"),
+            (Method::POST, "/ferry.admin.v1.AdminService/IssuePasswordReset"),
+            (Method::POST, "/ferry.admin.v1.AdminService/PruneBackups"),
+            (Method::POST, "/ferry.admin.v1.AdminService/ResumeBackups"),
             (Method::POST, "/v1/databases/db_x/restore"),
             (Method::POST, "/v1/databases/db_x/events/stores/a/remint"),
             (Method::POST, "/v1/databases/db_x/events/stores/a/reset"),
+            (Method::POST, "/v1/databases/db_x/events/stores/a/reset/"),
+            (Method::POST, "/v1/databases/db_x/events/stores/a/remint/"),
             (Method::POST, "/v1/databases/db_x/ops/epoch"),
+            (Method::POST, "/v1/databases/db_x/ops/ep%6Fch"),
+            (Method::POST, "/v1/databases/db_x/records/import"),
+            (Method::POST, "/v1/databases/db_x/records/impor%74"),
+            (Method::POST, "/v1/databases/db_x/functions/deploy"),
+            (Method::POST, "/v1/databases/db_x/functions/run"),
+            (Method::POST, "/v1/databases/db_x/ops/quarantine/fork"),
+            (Method::DELETE, "/v1/databases/db_x/events/stores/fork"),
             (Method::DELETE, "/v1/databases/db_x/events/stores/a"),
         ] {
             assert!(is(destroying.0.clone(), destroying.1), "{destroying:?}");
         }
         for other in [
             (Method::POST, "/ferry.admin.v1.AdminService/RenameDatabase"),
+            (Method::POST, "/ferry.admin.v1.AdminService/CreateBackup"),
             (Method::POST, "/v1/databases/db_x/fork"),
+            (Method::POST, "/v1/databases/db_x/events/stores/a/resume"),
             (Method::GET, "/v1/databases/restore/pages"),
             (Method::GET, "/v1/databases/db_x/restore"),
         ] {

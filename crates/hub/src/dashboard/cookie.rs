@@ -26,9 +26,9 @@ impl SessionCookie {
         pairs.find_map(|(name, value)| (name == self.name() && !value.is_empty()).then_some(value))
     }
 
-    /// The header that keeps `token` for so long, below `prefix`, the path of the hub.
-    pub(super) fn keep(self, token: &str, max_age_seconds: u64, prefix: &str) -> String {
-        self.line(token, max_age_seconds, prefix)
+    /// The header that keeps the sealed session `value` for so long, below `prefix`, the path of the hub.
+    pub(super) fn keep(self, value: &str, max_age_seconds: u64, prefix: &str) -> String {
+        self.line(value, max_age_seconds, prefix)
     }
 
     /// The header that forgets it.

@@ -40,7 +40,7 @@ pub(crate) async fn serve(State(hub): State<Arc<Hub>>, request: Request, next: N
     let Some(name) = path.strip_prefix("/_/").map(str::to_owned) else { return next.run(request).await };
     let mut response = match name.strip_prefix("api/") {
         Some(inner) => api::serve(&hub, &format!("/{inner}"), request, next).await,
-        None => assets::serve(&name, &prefix, request.method(), request.headers()),
+        None => assets::serve((&name, request.uri().query()), &prefix, request.method(), request.headers()),
     };
     guard(response.headers_mut());
     response.extensions_mut().insert(ApplicationPage);

@@ -15,7 +15,7 @@ use ferry_types::RunId;
 pub use ferry_control::{BreakRow, LineageRows};
 pub use ferry_core::lineage::{LineageAnswer, LineageVerdict, Sign};
 
-use super::{is_held, open};
+use super::{is_held, open, run_mark::RunMark};
 use crate::config::ConfigError;
 
 /// Its name.
@@ -49,6 +49,15 @@ pub fn lineage(dir: &Path) -> Result<FoundLineage, ConfigError> {
     };
     let born_ns = born_ns(&path).map_err(failed)?;
     let verdict = LineageVerdict::of(&rows.control, record.as_ref(), born_ns);
+    // A start that was cut short behind its naming has told what it found. Before the first nobody was served.
+    let is_told = record.as_ref().is_some_and(|record| {
+        record.state == LineageState::Starting && Some(record.run) == rows.control.newest
+    });
+    let verdict = if is_told || rows.control.newest.is_none() {
+        verdict
+    } else {
+        verdict.with(RunMark::sign(dir, &rows.runs, rows.control.seq).map_err(failed)?)
+    };
     Ok(FoundLineage { rows, record, born_ns, verdict })
 }
 
@@ -162,8 +171,8 @@ impl FoundLineage {
             "data_dir {}: it was copied ({}), and nothing in it tells whether clients have seen more than it holds. If it was \
              moved, and nothing was written anywhere else since: `ferry admin lineage moved --data-dir {place}`. If it is an \
              older state, such as a backup, or if you do not know: `ferry admin lineage restored --data-dir {place}`; \
-             clients are then told, send again what they hold, and event stores wait for you. The setting on_copied \
-             answers for every start",
+             clients are then told, send again what they hold, and event stores wait for you. Run either as the user of the hub. \
+             The setting on_copied answers for every start",
             dir.display(),
             sign.as_str()
         )))

@@ -53,7 +53,7 @@ impl<'h> FirstWrite<'h> {
         }
         if let Err(error) = self.hub.control.kinds.release(self.id, self.by).await {
             let kind = self.kind.as_str();
-            tracing::warn!(database = %self.id, %error, "the database stays of kind {kind}, though empty");
+            tracing::warn!(database = %self.id, %error, kind, "the database stays of its kind, though empty");
         }
     }
 }

@@ -11,13 +11,13 @@ mod kind;
 use std::sync::Arc;
 
 use ferry_auth::AuthContext;
-use ferry_types::{DatabaseKind, Model, Result};
+use ferry_types::{DatabaseId, DatabaseKind, Model, Op, Result};
 use http::request::Parts;
 
 use crate::{
-    connections::{ConnectionHead, ConnectionOwner, OpenConnection},
+    connections::{ConnectionHead, ConnectionOwner, OpenConnection, PusherKey},
     database::Database,
-    http::{RequestBody, request_origin},
+    http::{PageRoom, RequestBody, request_origin},
     hub::Hub,
     rights::Right,
 };
@@ -26,13 +26,21 @@ use ferry_control::{ClientInfo, Meter, Requester, RightsWatch};
 pub(crate) use carriers::{Carriers, cookie};
 pub(crate) use kind::{FirstWrite, check_kind};
 
+/// What a client calls itself, on the wires that have a name for it.
+const CLIENT_HEADER: &str = "x-client-id";
+/// Longest such name that is looked at, bytes.
+const CLIENT_NAME_MAX_BYTES: usize = 256;
+
 /// On a request of the dashboard that reads data: its session reads as a token of its holder would.
 #[derive(Clone, Copy)]
 pub(crate) struct SessionReads;
 
 /// On a request of the dashboard.
 #[derive(Clone, Copy)]
-pub(crate) struct AskedByPage;
+pub(crate) struct AskedByPage {
+    /// How long a session may live that it opens.
+    pub(crate) session_max_seconds: i64,
+}
 
 /// What an endpoint asks of a request.
 pub(crate) struct Policy<'r> {
@@ -93,6 +101,11 @@ impl RequestContext {
         hub.untaken.page_max(&self.requester.principal, most)
     }
 
+    /// Where pages that are made for this request ask for room.
+    pub(crate) fn page_room(&self, hub: &Hub) -> PageRoom {
+        hub.untaken.room(&self.requester.principal)
+    }
+
     /// Refuses to make a long answer for somebody who takes nothing of those that he asked for.
     ///
     /// # Errors
@@ -122,13 +135,31 @@ impl RequestContext {
     }
 }
 
-/// Lets the request with this head in, or says why not.
+/// Lets the request with this head in, or says why not. Of whoever has a credential of a database and is not let in to write
+/// there it is noted: the client tries again in silence.
 ///
 /// # Errors
 /// See [`authenticate`] and [`authorize`].
 pub(crate) async fn enter(hub: &Hub, parts: &Parts, policy: &Policy<'_>) -> Result<RequestContext> {
-    let auth = authenticate(hub, parts, policy).await?;
-    authorize(hub, parts, policy, auth).await
+    let verified = verify(hub, parts, policy).await;
+    let holder = match &verified {
+        Ok(auth) => Some((auth.database_id, auth.principal())),
+        Err(_) => holder_of_ended(hub, parts, policy),
+    };
+    let entered = match verified.and_then(|auth| policy.needs.check(&auth).map(|()| auth)) {
+        Ok(auth) => authorize(hub, parts, policy, auth).await,
+        Err(error) => Err(error),
+    };
+    if let (Some((database, principal)), Some(model)) = (holder, policy.needs.written()) {
+        let named = parts.headers.get(CLIENT_HEADER).and_then(|value| value.to_str().ok());
+        let named = named.filter(|name| (1..=CLIENT_NAME_MAX_BYTES).contains(&name.len())).map(str::to_owned);
+        let nameless = || format!("{principal} at {}", request_origin(parts).ip);
+        let client = || named.unwrap_or_else(nameless).into();
+        let pusher =
+            || PusherKey { database, model, scope: Box::default(), client: client(), is_let_in: false };
+        hub.stuck.pushed(entered.as_ref().map(drop), pusher, String::new, hub.clock.now());
+    }
+    entered
 }
 
 /// Whose the credential is. The first half of [`enter`], for a wire that keeps account of whom it refuses.
@@ -136,6 +167,20 @@ pub(crate) async fn enter(hub: &Hub, parts: &Parts, policy: &Policy<'_>) -> Resu
 /// # Errors
 /// 401 for no credential or a bad one, 403 for one that may not do this, 404 for a database that is not its own.
 pub(crate) async fn authenticate(hub: &Hub, parts: &Parts, policy: &Policy<'_>) -> Result<AuthContext> {
+    let auth = verify(hub, parts, policy).await?;
+    policy.needs.check(&auth)?;
+    Ok(auth)
+}
+
+/// Whose credential it was that lets nobody in any more, and of which database: a sync token of this hub that has ended or was
+/// revoked. Of what strangers bring nothing is known.
+pub(crate) fn holder_of_ended(hub: &Hub, parts: &Parts, policy: &Policy<'_>) -> Option<(DatabaseId, String)> {
+    let credentials = policy.carriers.credentials(parts)?;
+    let (database, user) = hub.control.authenticator.holder_of_ended(&credentials)?;
+    Some((database, user.to_string()))
+}
+
+async fn verify(hub: &Hub, parts: &Parts, policy: &Policy<'_>) -> Result<AuthContext> {
     let origin = request_origin(parts);
     // A map only says where a store is; that database's own settings say whose tokens it takes.
     let mapped = match policy.tenant {
@@ -149,9 +194,7 @@ pub(crate) async fn authenticate(hub: &Hub, parts: &Parts, policy: &Policy<'_>) 
         }
         None => hub.control.authenticator.sync_bearer(&parts.headers, origin.ip)?,
     };
-    let auth = if parts.extensions.get::<SessionReads>().is_some() { auth.with_reads() } else { auth };
-    policy.needs.check(&auth)?;
-    Ok(auth)
+    Ok(if parts.extensions.get::<SessionReads>().is_some() { auth.with_reads() } else { auth })
 }
 
 /// What the holder of `auth` is let in to. The second half of [`enter`].
@@ -181,6 +224,7 @@ pub(crate) async fn authorize(
     if let Some(kind) = policy.kind {
         check_kind(hub, auth.database_id, kind)?;
     }
+    ferry_trace::note("ferry.database", || auth.database_id.to_string());
     let database = hub.databases.get(auth.database_id)?;
     let requester = Arc::new(control.requester(&auth, policy.commits, origin));
     if let Some(body) = parts.extensions.get::<RequestBody>() {
@@ -195,6 +239,12 @@ pub(crate) fn anybody(_: &AuthContext) -> Result<()> {
 }
 
 impl Needs<'_> {
+    /// The model that whoever meets them may write.
+    fn written(self) -> Option<Model> {
+        let Self::All(rights) = self else { return None };
+        rights.iter().find(|right| right.op == Op::Write).map(|right| right.model)
+    }
+
     fn check(self, auth: &AuthContext) -> Result<()> {
         match self {
             Self::All(rights) => rights.iter().try_for_each(|right| right.check(auth)),

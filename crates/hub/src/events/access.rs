@@ -75,14 +75,23 @@ impl From<Error> for NotAdmitted {
 pub(super) async fn enter(hub: &Arc<Hub>, wanted: &ConnectRequest<'_>) -> Result<EventsEntry, NotAdmitted> {
     let store_id = &*wanted.query.store_id;
     if hub.config.events.store_id_pattern.as_ref().is_some_and(|pattern| !pattern.is_match(store_id)) {
-        let message = "storeId does not fit this hub's store_id_pattern";
+        let message = "storeId does not fit this hub's events.store_id_pattern";
         let error = Error::new(Reason::InvalidArgument, message);
         note_bad_store(hub, wanted, &error).await;
         return Err(error.into());
     }
     let condition = |auth: &AuthContext| scope::check(auth, store_id);
     let policy = policy(hub, wanted, &condition);
-    let auth = entry::authenticate(hub, wanted.parts, &policy).await?;
+    let auth = match entry::authenticate(hub, wanted.parts, &policy).await {
+        Ok(auth) => auth,
+        Err(error) => {
+            if let Some((asked_in, holder)) = entry::holder_of_ended(hub, wanted.parts, &policy) {
+                let whose = whose(&holder, request_origin(wanted.parts).ip);
+                note(hub, (asked_in, store_id), &whose, &error);
+            }
+            return Err(error.into());
+        }
+    };
     let database = Some(auth.database_id);
     let (asked_in, whose) = (auth.database_id, whose_of(wanted.parts, &auth));
     match admit(hub, wanted, &policy, auth).await {

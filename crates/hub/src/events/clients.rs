@@ -273,8 +273,8 @@ fn advice(code: &str) -> &'static str {
         (ErrorCode::StorageFull, "free space on the hub's disk: the client tries again by itself"),
         (ErrorCode::Internal, "look into the hub's log: the client tries again by itself"),
     ];
-    const AHEAD: &str =
-        "the hub has lost events that this client holds: ferry events remint, once the log is restored";
+    const AHEAD: &str = "the hub lacks events that this client holds: put them back (ferry events import --append) if another copy has them; \
+         only if none has, ferry events remint, by which every client drops its copy and what it has not pushed";
     let found = CODES.iter().find(|(known, _)| known.as_str() == code);
     match found {
         Some((_, advice)) => advice,

@@ -8,6 +8,6 @@ pub(super) fn report(database: &Database, store: &Store, head: i64) {
     metrics::counter!("ferry_events_holds_total").increment(1);
     tracing::error!(
         database = %database.id(), store = ?store.id(), head,
-        "an event store is on hold: clients hold events that it has lost; remint or resume it"
+        "an event store is on hold: clients hold events that it has lost; end that by `ferry events remint` or `resume`"
     );
 }

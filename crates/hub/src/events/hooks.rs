@@ -191,13 +191,18 @@ impl Hooks {
 
     async fn ask(&self, signed: Signed<'_>) -> Result<Verdict, HookDown> {
         let (hook, began) = (signed.hook, Instant::now());
-        let verdict = self.post(signed).await.and_then(|answer| {
+        let mut span = ferry_trace::span("hook");
+        span.set("ferry.hook", || hook.as_str());
+        let verdict = span.scope(self.post(signed)).await.and_then(|answer| {
             let text = std::str::from_utf8(&answer).map_err(|_| HookDown)?;
             Verdict::decode(text).map_err(|error| {
                 tracing::warn!(hook = hook.as_str(), %error, "a hook's answer is no verdict");
                 HookDown
             })
         });
+        if verdict.is_err() {
+            span.fail();
+        }
         seconds(hook, word(&verdict), began.elapsed());
         verdict
     }

@@ -20,7 +20,6 @@ mod open;
 mod push;
 mod refusal;
 mod refused_socket;
-mod rights_end;
 mod route;
 mod scope;
 mod sent_upto;

@@ -209,7 +209,7 @@ fn report(database: &Database, row: &StoreRow, opened: Opened) {
             tracing::error!(
                 %database,
                 head = row.head,
-                "an event store is on hold: its file is older than what was acknowledged; remint or resume it"
+                "an event store is on hold: its file is older than what was acknowledged; end that by `ferry events remint` or `resume`"
             );
         }
         Opened::Reminted => {

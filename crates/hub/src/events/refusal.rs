@@ -32,7 +32,8 @@ pub(super) fn rpc_error(error: &Error) -> RpcError {
 
 /// A store that the operator must look at first.
 pub(super) fn on_hold() -> Error {
-    let message = "the store is on hold: its operator must decide whether acknowledged events were lost";
+    let message = "the store is on hold: its operator must decide whether acknowledged events were lost, and end it by \
+                   `ferry events remint` if they may be, or `ferry events resume` if they are not";
     Error::new(Reason::Unavailable, message).retry_after_ms(30_000)
 }
 

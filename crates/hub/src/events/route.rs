@@ -90,9 +90,7 @@ async fn connect(hub: &Arc<Hub>, mut parts: Parts) -> Response {
         // A task of its own: the one of the handshake is larger, and would live as long.
         Ok(entry) => handshake.accept(limits, async move |socket| {
             tokio::spawn(async move {
-                metrics::gauge!("ferry_connections", "model" => "events").increment(1);
                 socket::run(hub, entry, socket).await;
-                metrics::gauge!("ferry_connections", "model" => "events").decrement(1);
                 drop(tracked);
             });
         }),

@@ -12,7 +12,7 @@ use ferry_protocol::events::{
     ErrorCode, Hook, PushCall, RpcError, Transport,
     close::{self, Close},
 };
-use ferry_types::{Reason, Result};
+use ferry_types::{Model, Reason, Result};
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use tokio::{
     task::{JoinHandle, JoinSet},
@@ -25,13 +25,12 @@ use super::{
     hooks::PresentedPayload,
     metric, now_ms,
     push::{Pusher, charge_connection},
-    rights_end::rights_end,
     sent_upto::SentUpto,
     store::Store,
     wire::{Wire, WireEvent},
 };
 
-use crate::{config::AuthRefusal, http::BoundedSocket, hub::Hub};
+use crate::{config::AuthRefusal, http::BoundedSocket, hub::Hub, rights_end::rights_end};
 use ferry_control::{Meter, RightsEnd};
 
 /// Pings without an answer after which a peer is gone (EVT-39).
@@ -441,10 +440,14 @@ async fn push(
     call: PushCall,
     wait_ms: u64,
 ) -> PushEnd {
-    match PresentedPayload::check(&pusher, presented.as_deref()).await {
-        Ok(()) => (pusher.run(call, wait_ms).await, None),
-        Err((error, close)) => (Err(error), Some(close)),
-    }
+    let span = pusher.hub.traces.message("events push", Model::Events, pusher.database.id());
+    let push = async {
+        match PresentedPayload::check(&pusher, presented.as_deref()).await {
+            Ok(()) => (pusher.clone().run(call, wait_ms).await, None),
+            Err((error, close)) => (Err(error), Some(close)),
+        }
+    };
+    span.scope(push).await
 }
 
 async fn pushed(push: &mut Option<Running<PushEnd>>) -> PushEnd {

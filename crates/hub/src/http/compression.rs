@@ -3,8 +3,10 @@
 use std::{convert::Infallible, future::Future};
 
 use axum::{body::Body, extract::Request, response::Response};
-use http::header;
+use ferry_types::{Error, Reason, Result};
+use http::{HeaderMap, HeaderValue, header};
 use http_body::Body as _;
+use http_body_util::combinators::Fuse;
 use tower::{Layer as _, ServiceExt as _};
 use tower_http::{
     compression::{
@@ -37,7 +39,8 @@ where
             if let Some(bytes) = response.body().size_hint().exact() {
                 response.extensions_mut().insert(HeldAhead(bytes));
             }
-            Ok::<_, Infallible>(response)
+            // Compression asks a body once more after its end, which one made of a stream need not bear.
+            Ok::<_, Infallible>(response.map(Fuse::new))
         }
     });
     let worthwhile = DefaultPredicate::new().and(SizeAbove::new(COMPRESSED_MIN_BYTES));
@@ -47,4 +50,19 @@ where
         Ok(response) => response.map(Body::new),
         Err(never) => match never {},
     }
+}
+
+/// Refuses a compressed body, for the models that take bodies as they are: those of pages are compressed in themselves, those
+/// of events small.
+///
+/// # Errors
+/// `ENCODING_NOT_TAKEN`.
+pub(crate) fn refuse_compressed(headers: &HeaderMap) -> Result<()> {
+    let encoding = headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes);
+    if encoding.is_none_or(|encoding| encoding.eq_ignore_ascii_case(b"identity")) {
+        return Ok(());
+    }
+    let message =
+        "Content-Encoding: bodies are not taken compressed here: send the body as it is, without this header";
+    Err(Error::new(Reason::EncodingNotTaken, message))
 }

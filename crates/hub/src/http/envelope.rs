@@ -21,6 +21,7 @@ use crate::{
     clock,
     config::{IpNetwork, ListenerConfig},
     static_files::ApplicationPage,
+    traces::{self, Traces},
 };
 use ferry_control::{ClientIp, Origin};
 
@@ -46,7 +47,7 @@ impl HttpRequestId {
 pub(crate) fn request_origin(parts: &Parts) -> Origin {
     let id = parts.extensions.get::<HttpRequestId>().map(|id| id.0.clone());
     let ip = parts.extensions.get::<ClientIp>().copied().unwrap_or_default();
-    Origin { request_id: id.unwrap_or_default(), ip }
+    Origin::new(id.unwrap_or_default(), ip)
 }
 
 /// What is the same for all routes.
@@ -59,6 +60,7 @@ pub(crate) struct Envelope {
     strict_transport_security: Option<HeaderValue>,
     body_memory: Arc<MemoryPool>,
     untaken: Arc<UntakenAnswers>,
+    traces: Arc<Traces>,
 }
 
 impl Envelope {
@@ -67,8 +69,8 @@ impl Envelope {
         config: &ListenerConfig,
         dev: bool,
         clock: Arc<dyn Clock>,
-        body_memory: Arc<MemoryPool>,
-        untaken: Arc<UntakenAnswers>,
+        (body_memory, untaken): (Arc<MemoryPool>, Arc<UntakenAnswers>),
+        traces: Arc<Traces>,
     ) -> Self {
         let is_https = config.public_url.as_deref().is_some_and(|url| url.starts_with("https://"))
             || config.tls.is_some();
@@ -84,6 +86,7 @@ impl Envelope {
             strict_transport_security: is_https.then(|| HeaderValue::from_static(policy)),
             body_memory,
             untaken,
+            traces,
         }
     }
 
@@ -104,6 +107,8 @@ async fn envelope(
     let id = HttpRequestId::of(&request);
     let client = client_ip(peer.ip(), request.headers(), &shared.trusted_proxies);
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let is_trusted = || shared.trusted_proxies.iter().any(|network| network.contains(peer.ip()));
+    let mut span = shared.traces.request((&method, &path), request.headers(), is_trusted);
     let preflight = cors::is_preflight(&request);
     let started = tokio::time::Instant::now();
     request.extensions_mut().insert(id.clone());
@@ -117,7 +122,7 @@ async fn envelope(
     let refused = shared.dev.then(|| dev_guard::refusal(request.uri(), request.headers())).flatten();
     let mut response = match refused {
         Some(refusal) => refusal.into_response(),
-        None => next.run(request).await,
+        None => span.scope(next.run(request)).await,
     };
 
     if let Some(fault) = body.fault() {
@@ -132,10 +137,12 @@ async fn envelope(
         }
     }
     add_headers(&mut response, &id, &shared);
+    traces::answered(&mut span, &response);
     let status = response.status().as_u16();
     let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
     // The query may carry credentials and is never logged.
-    tracing::info!(request_id = %id.0, %method, path, status, micros, client = %client, "request");
+    let trace_id = span.trace_id().map(tracing::field::display);
+    tracing::info!(request_id = %id.0, trace_id, %method, path, status, micros, client = %client, "request");
     metrics::counter!("ferry_http_requests_total", "status" => status_class(status)).increment(1);
     response
 }

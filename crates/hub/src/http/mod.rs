@@ -27,7 +27,7 @@ mod websocket;
 pub(crate) use admission::{Admitted, ConnectionAdmission, TooMany};
 pub(crate) use allow::{options, takes};
 pub(crate) use client_ip::is_forwarded;
-pub(crate) use compression::compressed;
+pub(crate) use compression::{compressed, refuse_compressed};
 pub(crate) use decoding::{Decoding, Turn};
 pub(crate) use dev_guard::names_this_machine;
 pub(crate) use envelope::Envelope;
@@ -44,7 +44,7 @@ pub(crate) use request_body::RequestBody;
 pub(crate) use shown_headers::shown_headers;
 pub(crate) use timed_stream::{ConnectionProgress, TimedStream, note_stalled};
 pub use untaken::UntakenAnswers;
-pub(crate) use untaken::{HeldAhead, SharedAnswer};
+pub(crate) use untaken::{HeldAhead, HeldPage, PageRoom, SharedAnswer};
 pub(crate) use websocket::{
     BoundedSocket, CONTROL_FLOOD, Handshake, NO_UPGRADE, STALLED, SocketFault, SocketLimits,
 };

@@ -30,6 +30,46 @@ pub(crate) struct HeldAhead(pub(crate) u64);
 #[derive(Clone, Copy)]
 pub(crate) struct SharedAnswer;
 
+/// The room that a page took before it was made; an extension of its answer.
+#[derive(Clone)]
+pub(crate) struct HeldPage(Arc<HeldMemory>);
+
+/// Where a page asks for room before it is made.
+#[derive(Clone)]
+pub(crate) struct PageRoom {
+    pool: Arc<MemoryPool>,
+    principal: Arc<str>,
+}
+
+impl PageRoom {
+    /// Makes a page of at most `most` bytes, and a short one where there is no room for that: `make` is told how long it may
+    /// be. What a page does not need it gives back. To be called where a page is read, and not before it has its turn: what
+    /// waits for that takes no room from others.
+    ///
+    /// # Errors
+    /// What `make` reports; `BUSY` for a page that became longer than there is room for.
+    pub(crate) fn make<T, E: From<Error>>(
+        &self,
+        most: usize,
+        make: impl FnOnce(usize) -> Result<T, E>,
+        bytes: impl FnOnce(&T) -> usize,
+    ) -> Result<(T, HeldPage), E> {
+        let mut held = HeldMemory::none(Arc::clone(&self.pool), Some(Arc::clone(&self.principal)));
+        let is_whole = most > SMALL_MAX_BYTES && held.grow(most as u64, Excess::Alone);
+        let page = make(if is_whole { most } else { most.min(SMALL_MAX_BYTES) })?;
+        let made = bytes(&page);
+        if is_whole && made <= most {
+            held.shrink(made as u64);
+        } else {
+            held.shrink(0);
+            if made > SMALL_MAX_BYTES && !held.grow(made as u64, Excess::Alone) {
+                return Err(busy().into());
+            }
+        }
+        Ok((page, HeldPage(Arc::new(held))))
+    }
+}
+
 /// Memory of all answers that were made and not taken.
 pub struct UntakenAnswers(Arc<MemoryPool>);
 
@@ -47,8 +87,12 @@ impl UntakenAnswers {
         if self.has_room(principal) {
             return Ok(());
         }
-        count_refused();
-        Err(Error::new(Reason::Busy, NO_ROOM).retry_after_ms(u64::from(BODY_MEMORY_RETRY_SECONDS) * 1000))
+        Err(busy())
+    }
+
+    /// Where pages for a reader ask for room.
+    pub(crate) fn room(&self, principal: &Arc<str>) -> PageRoom {
+        PageRoom { pool: Arc::clone(&self.0), principal: Arc::clone(principal) }
     }
 
     /// How long a page may be of at most `most` bytes: short for a reader for whom there is no room for more.
@@ -71,14 +115,21 @@ impl UntakenAnswers {
 
     /// The answer to a request of `principal`, or the refusal in its place. What has changed something is answered in any
     /// case.
-    pub(crate) fn admit(&self, method: &Method, principal: Option<Arc<str>>, response: Response) -> Response {
+    pub(crate) fn admit(
+        &self,
+        method: &Method,
+        principal: Option<Arc<str>>,
+        mut response: Response,
+    ) -> Response {
+        let kept = response.extensions_mut().remove::<HeldPage>();
         let ahead = response.extensions().get::<HeldAhead>().map_or(0, |ahead| ahead.0);
         let bytes = ahead.max(response.body().size_hint().exact().unwrap_or(0));
         if bytes <= SMALL_MAX_BYTES as u64 || response.extensions().get::<SharedAnswer>().is_some() {
             return response;
         }
         let excess = if method.is_safe() { Excess::Alone } else { Excess::Always };
-        match self.hold(bytes, principal, excess) {
+        let held = kept.map(|HeldPage(held)| held).or_else(|| self.hold(bytes, principal, excess));
+        match held {
             Some(held) => response.map(|body| Body::new(CountedBody { body, held })),
             None => refusal(),
         }
@@ -89,6 +140,12 @@ impl UntakenAnswers {
         let mut held = HeldMemory::none(Arc::clone(&self.0), Some(principal.unwrap_or_default()));
         held.grow(bytes, excess).then(|| Arc::new(held))
     }
+}
+
+/// The refusal of a reader for whom there is no room.
+fn busy() -> Error {
+    count_refused();
+    Error::new(Reason::Busy, NO_ROOM).retry_after_ms(u64::from(BODY_MEMORY_RETRY_SECONDS) * 1000)
 }
 
 fn count_refused() {
@@ -180,6 +237,43 @@ mod tests {
         assert_eq!(ask(&Method::GET, "ada", 1 << 20).status(), 503);
         drop(_held);
         assert_eq!(ask(&Method::GET, "ada", 1 << 20).status(), 200);
+    }
+
+    // Verifies: WEB-11
+    #[test]
+    fn pages_take_their_room_before_they_are_made_and_give_back_what_they_do_not_need() {
+        let (memory, ada) = (UntakenAnswers::new(16 << 20), Arc::from("ada"));
+        let room = memory.room(&ada);
+        let page = |bytes: usize| {
+            room.make(
+                3 << 20,
+                |most| {
+                    // While it is made nobody else has the room.
+                    assert!(most <= SMALL_MAX_BYTES || !memory.0.has_room(&ada, 2 << 20, Excess::Never));
+                    Ok::<_, Error>(vec![0; bytes.min(most)])
+                },
+                Vec::len,
+            )
+        };
+        let (first, held) = page(2 << 20).unwrap();
+        assert_eq!(first.len(), 2 << 20);
+        assert!(memory.0.has_room(&ada, 2 << 20, Excess::Never), "a third was given back");
+        let (second, _) = page(2 << 20).unwrap();
+        assert_eq!(second.len(), SMALL_MAX_BYTES, "three do not fit beside two of four");
+        let one = |bytes: usize| room.make(3 << 20, |_| Ok::<_, Error>(vec![0; bytes]), Vec::len);
+        assert_eq!(
+            one(5 << 20).err().map(|error| error.reason),
+            Some(Reason::Busy),
+            "an event that is long by itself"
+        );
+        let mut response = Response::new(Body::from(first));
+        response.extensions_mut().insert(held);
+        let response = memory.admit(&Method::GET, Some(Arc::clone(&ada)), response);
+        assert_eq!(response.status(), 200);
+        assert!(!memory.0.has_room(&ada, 3 << 20, Excess::Never), "it counts until it is taken");
+        drop(response);
+        assert!(one(5 << 20).is_ok(), "one alone may be larger than a share");
+        assert!(memory.0.has_room(&ada, 4 << 20, Excess::Never));
     }
 
     // Verifies: WEB-11

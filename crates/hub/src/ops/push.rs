@@ -8,8 +8,9 @@ use ferry_core::ops::{
     meta::{self, LogMeta},
     push::{Clocks, PushLimits, PushedOps, Pushing, push as push_ops},
 };
+use ferry_protocol::ops::{OpCode, OpResult, OpStatus};
 use ferry_sqlite::fault;
-use ferry_types::{Model, OriginId, Result, UnixMillis};
+use ferry_types::{Error, Model, OriginId, Reason, Result, UnixMillis};
 
 use super::{
     access::is_admin,
@@ -87,10 +88,24 @@ pub(super) async fn push(
         model: Model::Ops,
         scope: Box::default(),
         client: origin.map_or_else(nameless, |origin| origin.to_string()).into(),
+        is_let_in: true,
     };
     let first = || first.unwrap_or_default();
-    hub.stuck.pushed(pushed.as_ref().map(drop), pusher, first, hub.clock.now());
+    let all_rejected = pushed.as_ref().ok().and_then(|committed| rejection(&committed.value));
+    let outcome = all_rejected.as_ref().map_or_else(|| pushed.as_ref().map(drop), Err);
+    hub.stuck.pushed(outcome, pusher, first, hub.clock.now());
     pushed
+}
+
+/// Why nothing of a batch was taken, if nothing was.
+fn rejection(end: &PushEnd) -> Option<Error> {
+    let (PushEnd::Pushed { pushed, .. } | PushEnd::AtomicFailed(pushed)) = end else { return None };
+    let is_taken = |result: &OpResult| result.status != OpStatus::Rejected;
+    let is_kept = matches!(end, PushEnd::Pushed { .. }) && pushed.results.iter().any(is_taken);
+    let first = pushed.results.iter().find(|result| !is_taken(result)).filter(|_| !is_kept)?;
+    let code = first.code.map_or("rejected", OpCode::as_str);
+    let message = format!("{code}: {}", first.message.as_deref().unwrap_or("the op is refused"));
+    Some(Error::new(Reason::InvalidArgument, message))
 }
 
 /// The id of an op, by its text.

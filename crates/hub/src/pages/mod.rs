@@ -9,6 +9,7 @@ mod api;
 mod body_cache;
 mod commit;
 mod end;
+mod lookup;
 mod maintenance;
 mod pinned;
 mod pull;
@@ -23,7 +24,7 @@ mod socket;
 mod state;
 mod unfinished;
 
-pub(crate) use pinned::pinned;
+pub(crate) use pinned::{pinned, pinned_at};
 pub(crate) use put_back::{make_pushed, put_back};
 pub(crate) use remint::Forked;
 pub use service::PagesService;

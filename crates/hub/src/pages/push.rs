@@ -6,7 +6,7 @@ use bytes::Bytes;
 use ferry_core::pages::{PushSession, Refusal, SessionError, push::PushOutcome};
 use ferry_protocol::pages::Frame;
 use ferry_sqlite::pages::{PageSource as _, PushFiles, ReadConsistency, Replica, Stage};
-use ferry_types::{DatabaseKind, Result};
+use ferry_types::{DatabaseKind, Model, Result};
 use futures_util::{FutureExt as _, future::BoxFuture};
 
 use super::{
@@ -93,7 +93,9 @@ impl Engine for PushEngine {
                 Some(PushOutcome::Changed(plan)) => {
                     let by = &session.requester;
                     let arrived = Arrived { files, plan: *plan, origin };
-                    commit::run(session.hub, session.database, arrived, by, &ending).await.map(drop)
+                    let span = session.hub.traces.message("pages push", Model::Pages, session.database.id());
+                    let commit = commit::run(session.hub, session.database, arrived, by, &ending);
+                    span.scope(commit).await.map(drop)
                 }
                 _ => Ok(()),
             };

@@ -145,7 +145,6 @@ async fn run(entry: Entry, socket: BoundedSocket) {
     let Entry { hub, context, direction, origin, _place, connection } = entry;
     let rights = context.watch(&hub);
     let RequestContext { database, meter, requester, .. } = context;
-    metrics::gauge!("ferry_connections", "model" => "pages").increment(1);
     let mut socket = PageSocket::new(socket, meter);
     let word = direction.as_str();
     metrics::counter!("ferry_pages_sessions_total", "direction" => word).increment(1);
@@ -171,7 +170,6 @@ async fn run(entry: Entry, socket: BoundedSocket) {
         Err(end) => tracing::info!(database = %database.id(), word, %end, "session ended"),
     }
     socket.finish(ended).await;
-    metrics::gauge!("ferry_connections", "model" => "pages").decrement(1);
 }
 
 /// A refusal before the upgrade.

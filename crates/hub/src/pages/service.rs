@@ -6,7 +6,7 @@ use ferry_http_client::HttpClient;
 use ferry_types::limits::{PAGES_BODIES_MADE_AT_ONCE, PAGES_PIECES_MADE_AT_ONCE};
 use tokio::sync::Semaphore;
 
-use super::body_cache::BodyCache;
+use super::{body_cache::BodyCache, lookup::VersionLookups};
 use crate::config::PagesConfig;
 
 /// Checks of pushed images that run at once, of all databases.
@@ -22,6 +22,8 @@ pub struct PagesService {
     pub(super) piece_turns: Arc<Semaphore>,
     /// Turns of the reading of what arrives of pushed bodies.
     pub(super) upload_turns: Arc<Semaphore>,
+    /// Turns of the looking up of old versions.
+    pub(super) lookups: VersionLookups,
     /// Bodies that further readers may want.
     pub(super) bodies: BodyCache,
 }
@@ -33,6 +35,7 @@ impl PagesService {
             body_turns: Arc::new(Semaphore::new(PAGES_BODIES_MADE_AT_ONCE)),
             piece_turns: Arc::new(Semaphore::new(PAGES_PIECES_MADE_AT_ONCE)),
             upload_turns: Arc::new(Semaphore::new(PAGES_BODIES_MADE_AT_ONCE)),
+            lookups: VersionLookups::default(),
             bodies: BodyCache::new(config.body_cache_bytes),
         }
     }

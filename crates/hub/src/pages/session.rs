@@ -19,9 +19,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{end::End, socket::PageSocket};
-use crate::{database::Database, hub::Hub};
+use crate::{database::Database, hub::Hub, rights_end::rights_end};
 use ferry_control::{Requester, RightsEnd, RightsWatch};
 
+/// How long a session outlives its credential's expiry (PAG-16).
+const EXPIRY_GRACE: Duration = Duration::from_millis(EXPIRY_GRACE_MS);
 /// How often staged pages are brought onto the disk at least (PAG-03).
 const SYNC_EVERY: Duration = Duration::from_secs(1);
 
@@ -202,7 +204,7 @@ impl SessionRun<'_> {
         };
         tokio::select! {
             end = gone => end,
-            end = rights_end(&mut rights) => rights_over(end).into(),
+            end = rights_end(&mut rights, EXPIRY_GRACE) => rights_over(end).into(),
             () = self.hub.stopping.cancelled() => End::Stopping,
             () = self.closed.cancelled() => closed_by(self.hub, self.database),
         }
@@ -213,7 +215,7 @@ impl SessionRun<'_> {
         let session_end = Instant::now() + Duration::from_millis(EDGEREPLICA_SESSION_MAX_MS);
         let (hub, database) = (self.hub, self.database);
         let (stopping, closed) = (hub.stopping.clone(), self.closed.clone());
-        let mut rights_end = std::pin::pin!(rights_end(&mut self.rights));
+        let mut rights_end = std::pin::pin!(rights_end(&mut self.rights, EXPIRY_GRACE));
         let mut sync = tokio::time::interval(SYNC_EVERY);
         sync.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut unsynced, mut sync_due) = (false, false);
@@ -253,15 +255,6 @@ impl SessionRun<'_> {
             }
         }
     }
-}
-
-/// Waits until the rights are over; a session outlives its credential's expiry by the grace of PAG-16.
-async fn rights_end(rights: &mut RightsWatch) -> RightsEnd {
-    let end = rights.ended().await;
-    if end == RightsEnd::Expired {
-        tokio::time::sleep(Duration::from_millis(EXPIRY_GRACE_MS)).await;
-    }
-    end
 }
 
 fn rights_over(end: RightsEnd) -> Refusal {

@@ -47,7 +47,7 @@ impl Fixture {
         let config = Config::load(&args, &BTreeMap::new()).unwrap();
         let server = Server::open(config, Arc::new(SystemClock)).await.unwrap();
         let control = &server.hub().control;
-        let origin = Origin { request_id: "1".to_owned(), ip: std::net::Ipv4Addr::LOCALHOST.into() };
+        let origin = Origin::new("1".to_owned(), std::net::Ipv4Addr::LOCALHOST.into());
         let session =
             SignUp { email: "a@example.com", password: "correct horse", invite_code: "", origin: &origin }
                 .run(&control.accounts)

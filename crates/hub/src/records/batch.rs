@@ -12,6 +12,8 @@ pub(super) struct PushedBatch {
     pub(super) app: String,
     /// Collection and id.
     pub(super) first: Option<(Box<str>, Box<str>)>,
+    /// Why none of its changes was taken, though it was read.
+    pub(super) rejection: Option<Error>,
 }
 
 impl PushedBatch {
@@ -31,6 +33,7 @@ impl PushedBatch {
             model: Model::Records,
             scope: self.app.as_str().into(),
             client: self.client.clone().unwrap_or_else(nameless).into(),
+            is_let_in: true,
         };
         let first = || self.first.as_ref().map(|(table, id)| format!("{table}/{id}")).unwrap_or_default();
         hub.stuck.pushed(outcome, pusher, first, hub.clock.now());

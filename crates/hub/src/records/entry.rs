@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ferry_core::records::Tables;
+use ferry_core::records::ReachedTables;
 use ferry_types::{Error, Reason, Result};
 
 use crate::entry::RequestContext;
@@ -16,8 +16,8 @@ pub(super) struct RecordsEntry {
 
 impl RecordsEntry {
     /// The collections that the credential reaches.
-    pub(super) fn tables(&self) -> Tables<'_> {
-        Tables(&self.context.auth.restrictions.table_prefixes)
+    pub(super) fn tables(&self) -> ReachedTables<'_> {
+        ReachedTables(&self.context.auth.restrictions.table_prefixes)
     }
 
     /// Refuses a collection that the credential does not reach (REC-33).

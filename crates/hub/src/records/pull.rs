@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{body::Body, response::Response};
-use ferry_core::records::{Page, PullRequest, pull};
+use ferry_core::records::{Page, PageBounds, PullRequest, pull};
 use ferry_protocol::records::{CONTENT_TYPE, UnixNanos, check_name, pull_answer};
 use ferry_types::{Error, Reason, Result};
 use http::{HeaderValue, header, request::Parts};
@@ -52,7 +52,7 @@ async fn page(hub: &Hub, entry: &RecordsEntry, wanted: Wanted) -> Result<Page> {
     let (owner, now) = (Arc::clone(&entry.owner), UnixNanos::from(hub.clock.now()));
     let page = storage::page(
         &entry.context.database,
-        storage::page_bounds(hub, &entry.context),
+        storage::page_bounds(hub, &entry.context, PageBounds::PAGE),
         move |store, bounds| {
             let Wanted { app, coll, client, since } = &wanted;
             let asked = PullRequest {

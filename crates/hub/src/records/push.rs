@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{body::Body, response::Response};
-use ferry_core::records::{Delta, Dialect, PushCaller, Tables, exchange};
+use ferry_core::records::{Delta, Dialect, PushCaller, ReachedTables, exchange};
 use ferry_protocol::records::{CONTENT_TYPE, Change, UnixNanos, check_name, decode_push, push_answer};
 use ferry_sqlite::fault;
 use ferry_types::{
@@ -34,7 +34,8 @@ pub(super) async fn serve(hub: &Arc<Hub>, parts: &Parts, app: &str, body: Body) 
     if !hub.services.records.billing.admits(&entry.owner).await {
         return refusal::payment_required();
     }
-    let mut batch = PushedBatch { client: client_header(parts), app: app.to_owned(), first: None };
+    let mut batch =
+        PushedBatch { client: client_header(parts), app: app.to_owned(), first: None, rejection: None };
     // Refused after the commit as before it: what is pushed again alters nothing (REC-18).
     let served = push(hub, parts, app, body, &entry, &mut batch).await;
     batch.note(hub, &entry, served.as_ref().map(drop));
@@ -122,7 +123,7 @@ async fn commit(hub: &Arc<Hub>, entry: &RecordsEntry, wanted: Wanted) -> Result<
             since: wanted.since,
             dialect: Dialect::Old,
             max_changes: RECORDS_DELTA_MAX_CHANGES,
-            tables: Tables(&restrictions.table_prefixes),
+            tables: ReachedTables(&restrictions.table_prefixes),
         };
         let done = exchange(store, &caller, &wanted.changes)?;
         fault::point("records.applied")?;

@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use ferry_core::records::{Note, PageBounds, RecordMaintenance as _, restore, sqlite::SqliteRecords};
 use ferry_sqlite::{NativeSql, fault};
-use ferry_types::{DatabaseKind, Model, Result, Seq, limits::RECORDS_PAGE_MAX_BYTES};
+use ferry_types::{DatabaseKind, Model, Result, Seq};
 
 use super::{
     entry::RecordsEntry,
@@ -90,10 +90,9 @@ pub(super) trait Cut {
     fn is_cut(&self) -> bool;
 }
 
-/// How much a page may have: little for somebody who takes nothing of what he asked for.
-pub(super) fn page_bounds(hub: &Hub, context: &RequestContext) -> PageBounds {
-    let is_short = context.page_max(hub, RECORDS_PAGE_MAX_BYTES) < RECORDS_PAGE_MAX_BYTES;
-    if is_short { PageBounds::INLINE } else { PageBounds::PAGE }
+/// How much a page may have of `most`: little for somebody who takes nothing of what he asked for.
+pub(super) fn page_bounds(hub: &Hub, context: &RequestContext, most: PageBounds) -> PageBounds {
+    if context.page_max(hub, most.bytes) < most.bytes { PageBounds::INLINE } else { most }
 }
 
 /// Reads a page of at most so much: inline where a short one is enough, else as [`read`] does.

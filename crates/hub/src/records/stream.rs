@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::response::Response;
-use ferry_core::records::{PageBounds, PullRequest, Stream, Tables, live::StreamRead, stream_page};
+use ferry_core::records::{PageBounds, PullRequest, ReachedTables, Stream, live::StreamRead, stream_page};
 use ferry_protocol::records::{UnixNanos, changes_event, check_name};
 use ferry_types::Result;
 use http::request::Parts;
@@ -82,7 +82,8 @@ impl Changes {
         let (owner, app, client) = (Arc::clone(&self.entry.owner), self.app.clone(), self.client.clone());
         let (colls, restrictions) = (self.colls.clone(), Arc::clone(&self.entry.context.auth.restrictions));
         let (since, now, is_first) = (self.cursor, self.hub.clock.now().into(), self.is_first);
-        let page = storage::page(&self.entry.context.database, PageBounds::PAGE, move |store, bounds| {
+        let most = storage::page_bounds(&self.hub, &self.entry.context, PageBounds::STREAM);
+        let page = storage::page(&self.entry.context.database, most, move |store, bounds| {
             let asked = PullRequest {
                 owner: &owner,
                 app: &app,
@@ -92,7 +93,7 @@ impl Changes {
                 now,
                 bounds,
             };
-            let tables = Tables(&restrictions.table_prefixes);
+            let tables = ReachedTables(&restrictions.table_prefixes);
             let only = if let [only] = &colls[..] { Some(&**only) } else { None };
             let wants = |coll: &str| {
                 tables.contain(coll) && (colls.is_empty() || colls.iter().any(|name| name == coll))

@@ -1,12 +1,19 @@
 //! Tables and statements on the wire, for members (OPR-57).
 
+use std::sync::Arc;
+
 use ferry_control::{Access, Caller, DatabaseEntry, LookInto, NoteQuery};
 use ferry_protocol::rpc::ferry::admin::v1 as wire;
-use ferry_sqlite::console::{TableInfo, TablesAfter};
-use ferry_types::{Error, Reason, Result};
+use ferry_sqlite::{
+    console::{TableInfo, TablesAfter},
+    pages::PinnedVersion,
+};
+use ferry_types::{DatabaseId, Error, Reason, Result};
 
 use crate::{
-    console::{Console, WantedQuery},
+    console::{WantedQuery, check_size},
+    hub::Hub,
+    pages::pinned_at,
     rpc::Call,
 };
 
@@ -18,27 +25,33 @@ const PAGE_MAX: usize = 1000;
 const APPLICATION: &str = "a";
 const OWN: &str = "o";
 
-/// The console, who asks, and the database that he may look into.
-fn open<'a>(
-    call: &Call<'a>,
-    database: &str,
-    at: &str,
-) -> Result<(&'a Console, Caller, DatabaseEntry), Error> {
+/// The hub, who asks, and the database that he may look into.
+fn open<'a>(call: &Call<'a>, database: &str) -> Result<(&'a Arc<Hub>, Caller, DatabaseEntry), Error> {
     let caller = call.session(Access::Read)?;
     let entry = LookInto { caller: &caller, database }.run(&call.control.db)?;
-    if !at.is_empty() {
-        let message = "at: older versions cannot be asked yet: leave it empty";
-        return Err(Error::new(Reason::InvalidArgument, message));
+    let hub = call.hub.ok_or_else(|| Error::new(Reason::NotYet, "this hub shows no databases"))?;
+    Ok((hub, caller, entry))
+}
+
+/// The version that `at` names; `None`: the database as it is.
+async fn version(hub: &Hub, id: DatabaseId, at: &str) -> Result<Option<PinnedVersion>, Error> {
+    if at.is_empty() {
+        return Ok(None);
     }
-    let console = call.console.ok_or_else(|| Error::new(Reason::NotYet, "this hub shows no databases"))?;
-    Ok((console, caller, entry))
+    let database = hub.databases.get(id)?;
+    if !database.has_file().await {
+        let message = "nothing was written to this database yet: it has no older version";
+        return Err(Error::new(Reason::FailedPrecondition, message));
+    }
+    // What is too large is refused before anything of it is read.
+    Ok(Some(pinned_at(hub, &database, at, check_size).await?))
 }
 
 pub(super) async fn list_tables(
     call: &Call<'_>,
     request: wire::ListTablesRequest,
 ) -> Result<wire::ListTablesResponse, Error> {
-    let (console, _, entry) = open(call, &request.database, &request.at)?;
+    let (hub, caller, entry) = open(call, &request.database)?;
     let max = match usize::try_from(request.page_size) {
         Ok(0) => PAGE_DEFAULT,
         Ok(max) if max <= PAGE_MAX => max,
@@ -49,7 +62,11 @@ pub(super) async fn list_tables(
     };
     let after = after(&request.page_token)?;
     // One more, so that it is known whether there are more.
-    let mut tables = console.tables(entry.id, after, request.name_contains, max + 1).await?;
+    let part = request.name_contains;
+    let mut tables = match version(hub, entry.id, &request.at).await? {
+        None => hub.console.tables(entry.id, after, part, max + 1).await?,
+        Some(at) => hub.console.tables_at(caller.user_id, (entry.id, at), after, part, max + 1).await?,
+    };
     let has_more = tables.len() > max;
     tables.truncate(max);
     let next_page_token = match tables.last() {
@@ -91,18 +108,21 @@ pub(super) async fn query_database(
     call: &Call<'_>,
     request: wire::QueryDatabaseRequest,
 ) -> Result<wire::QueryDatabaseResponse, Error> {
-    let (console, caller, entry) = open(call, &request.database, &request.at)?;
-    if console.is_to_be_noted(caller.user_id, entry.id, &request.sql) {
+    let (hub, caller, entry) = open(call, &request.database)?;
+    if hub.console.is_to_be_noted(caller.user_id, entry.id, &request.sql) {
         let note = NoteQuery { caller: &caller, entry: &entry, sql: &request.sql, origin: &call.origin };
         note.run(&call.control.db).await?;
     }
     let wanted = WantedQuery {
         sql: request.sql,
+        at: version(hub, entry.id, &request.at).await?,
         params_json: request.params_json,
         max_rows: request.max_rows,
         max_value_bytes: request.max_value_bytes,
     };
-    let answer = console.query(caller.user_id, entry.id, wanted).await?;
+    let answer = hub.console.query(caller.user_id, entry.id, wanted).await?;
+    let (version, version_unix_ms) =
+        answer.version.map_or_else(Default::default, |info| (info.tag().to_string(), info.time.0));
     Ok(wire::QueryDatabaseResponse {
         columns: answer.columns,
         rows_json: answer.rows_json,
@@ -110,6 +130,8 @@ pub(super) async fn query_database(
         seq: answer.seq.0,
         micros: answer.micros,
         stopped_by: answer.stopped_by.to_owned(),
+        version,
+        version_unix_ms,
         ..Default::default()
     })
 }

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use connectrpc::{RequestContext, Response, ServiceRequest, ServiceResult};
 use ferry_control::{
     Access, Control, CreateDatabase, DatabaseStats, DeleteDatabase, GetDatabase, GetWhoami, IssueSyncToken,
-    ListDatabases, LogIn, RenameDatabase, SignUp,
+    ListDatabases, LogIn, RenameDatabase, SignUp, SignUpOperator,
 };
 use ferry_protocol::rpc::ferry::admin::v1 as wire;
 
 use crate::{
     backup::Backups,
-    console::Console,
     hub::Hub,
     rpc::{
         Call,
@@ -23,7 +22,6 @@ use crate::{
 pub(super) struct FerryService {
     pub(super) control: Arc<Control>,
     pub(super) backups: Option<Arc<Backups>>,
-    pub(super) console: Option<Arc<Console>>,
     pub(super) hub: Option<Arc<Hub>>,
 }
 
@@ -35,9 +33,8 @@ macro_rules! forwards {
             context: RequestContext,
             request: ServiceRequest<'_, wire::$Request>,
         ) -> ServiceResult<wire::$Response> {
-            let (backups, console) = (self.backups.as_ref(), self.console.as_deref());
-            let hub = self.hub.as_ref();
-            let call = &Call { backups, console, hub, ..Call::new(&self.control, &context) };
+            let (backups, hub) = (self.backups.as_ref(), self.hub.as_ref());
+            let call = &Call { backups, hub, ..Call::new(&self.control, &context) };
             let answer = crate::rpc::$group::$name(call, request.to_owned_message()).await;
             Response::ok(answer.map_err(|error| call.refuse(&error))?)
         }
@@ -55,7 +52,7 @@ impl wire::AdminService for FerryService {
         _request: ServiceRequest<'_, wire::WhoamiRequest>,
     ) -> ServiceResult<wire::WhoamiResponse> {
         let call = Call::new(&self.control, &context);
-        let caller = call.caller(Access::Read)?;
+        let caller = call.unproven_caller(Access::Read)?;
         let info =
             GetWhoami { caller: &caller }.run(&self.control.db).map_err(|error| call.refuse(&error))?;
         Response::ok(wire::WhoamiResponse { whoami: whoami(info).into(), ..Default::default() })
@@ -67,9 +64,13 @@ impl wire::AdminService for FerryService {
         request: ServiceRequest<'_, wire::SignupRequest>,
     ) -> ServiceResult<wire::AuthResponse> {
         let call = Call::new(&self.control, &context);
-        let wire::SignupRequestView { email, password, invite_code, .. } = *request;
-        let session =
-            SignUp { email, password, invite_code, origin: &call.origin }.run(&self.control.accounts).await;
+        let wire::SignupRequestView { email, password, invite_code, operator_code, .. } = *request;
+        let (origin, accounts) = (&call.origin, &self.control.accounts);
+        let session = if operator_code.is_empty() {
+            SignUp { email, password, invite_code, origin }.run(accounts).await
+        } else {
+            SignUpOperator { email, password, code: operator_code, origin }.run(accounts).await
+        };
         Response::ok(auth_response(session.map_err(|error| call.refuse(&error))?))
     }
 
@@ -225,6 +226,14 @@ impl wire::AdminService for FerryService {
     }
 
     forwards! {
+        mail:
+        request_password_reset(RequestPasswordResetRequest) -> RequestPasswordResetResponse;
+        verify_email(VerifyEmailRequest) -> VerifyEmailResponse;
+        request_verification(RequestVerificationRequest) -> RequestVerificationResponse;
+        test_mail(TestMailRequest) -> TestMailResponse;
+    }
+
+    forwards! {
         tokens:
         list_tokens(ListTokensRequest) -> ListTokensResponse;
         revoke_token(RevokeTokenRequest) -> RevokeTokenResponse;
@@ -255,6 +264,9 @@ impl wire::AdminService for FerryService {
         list_users(ListUsersRequest) -> ListUsersResponse;
         create_user(CreateUserRequest) -> CreateUserResponse;
         disable_user(DisableUserRequest) -> DisableUserResponse;
+        set_user_operator(SetUserOperatorRequest) -> SetUserOperatorResponse;
+        run_doctor(RunDoctorRequest) -> RunDoctorResponse;
+        get_lineage(GetLineageRequest) -> GetLineageResponse;
         issue_password_reset(IssuePasswordResetRequest) -> IssuePasswordResetResponse;
         get_settings(GetSettingsRequest) -> GetSettingsResponse;
         get_series(GetSeriesRequest) -> GetSeriesResponse;
@@ -270,6 +282,8 @@ impl wire::AdminService for FerryService {
         cancel_job(CancelJobRequest) -> Job;
         list_backups(ListBackupsRequest) -> ListBackupsResponse;
         get_backup_status(GetBackupStatusRequest) -> GetBackupStatusResponse;
+        pause_backups(PauseBackupsRequest) -> GetBackupStatusResponse;
+        resume_backups(ResumeBackupsRequest) -> GetBackupStatusResponse;
     }
 
     forwards! {

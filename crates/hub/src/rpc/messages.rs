@@ -30,6 +30,7 @@ pub(super) fn whoami(whoami: Whoami) -> wire::WhoamiInfo {
         session_id: whoami.session_id.to_string(),
         session_exp_unix: whoami.session_exp_unix,
         server_version: env!("CARGO_PKG_VERSION").to_owned(),
+        operator: whoami.operator,
         ..Default::default()
     }
 }

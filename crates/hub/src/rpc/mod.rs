@@ -10,6 +10,7 @@ mod edgereplica;
 mod ferry;
 mod framing;
 mod jwt;
+mod mail;
 mod messages;
 mod oauth;
 mod operator;
@@ -36,21 +37,19 @@ use http::{HeaderMap, HeaderValue, header};
 
 pub(crate) use framing::serve;
 
-use crate::{backup::Backups, console::Console, entry::AskedByPage, http::HttpRequestId, hub::Hub};
+use crate::{backup::Backups, entry::AskedByPage, http::HttpRequestId, hub::Hub};
 
 /// Both admin services over one control plane, as a tower service for the paths
 /// `/edgereplica.admin.v1.AdminService/*` and `/ferry.admin.v1.AdminService/*`; with the largest body that it takes.
 pub(crate) fn rpc_service(
     control: &Arc<Control>,
     backups: Option<&Arc<Backups>>,
-    console: Option<&Arc<Console>>,
     hub: Option<&Arc<Hub>>,
     body_max_bytes: usize,
 ) -> ConnectRpcService {
     let ferry = crate::rpc::ferry::FerryService {
         control: Arc::clone(control),
         backups: backups.cloned(),
-        console: console.cloned(),
         hub: hub.cloned(),
     };
     let router = Router::new()
@@ -70,7 +69,6 @@ pub(crate) fn rpc_service(
 pub(super) struct Call<'a> {
     pub(super) control: &'a Arc<Control>,
     pub(super) backups: Option<&'a Arc<Backups>>,
-    pub(super) console: Option<&'a Console>,
     pub(super) hub: Option<&'a Arc<Hub>>,
     pub(super) origin: Origin,
     context: &'a RequestContext,
@@ -81,7 +79,10 @@ impl<'a> Call<'a> {
         let extensions = context.extensions();
         let request_id = extensions.get::<HttpRequestId>().map(|id| id.0.clone()).unwrap_or_default();
         let ip = extensions.get::<ClientIp>().copied().unwrap_or_default();
-        Self { control, backups: None, console: None, hub: None, origin: Origin { request_id, ip }, context }
+        let page = extensions.get::<AskedByPage>();
+        let session_max_seconds = page.map(|page| page.session_max_seconds);
+        let origin = Origin { session_max_seconds, ..Origin::new(request_id, ip) };
+        Self { control, backups: None, hub: None, origin, context }
     }
 
     /// Whether the dashboard asks, by its own door.
@@ -99,9 +100,34 @@ impl<'a> Call<'a> {
         self.control.authenticator.session(self.context.headers(), self.origin.ip, access)
     }
 
-    /// Refuses unless the call carries the operator token.
-    pub(super) fn operator(&self) -> Result<(), Error> {
-        self.control.authenticator.operator(self.context.headers(), &self.origin)
+    /// The session that the call carries, also of an account whose address is to be proven first: for what such a one may do.
+    pub(super) fn unproven_session(&self, access: Access) -> Result<Caller, Error> {
+        self.control.authenticator.unproven_session(self.context.headers(), self.origin.ip, access)
+    }
+
+    /// The same, whose refusal is an error of the wire.
+    pub(super) fn unproven_caller(&self, access: Access) -> Result<Caller, ConnectError> {
+        self.unproven_session(access).map_err(|error| self.refuse(&error))
+    }
+
+    /// Whether an operator calls.
+    pub(super) fn operates(&self) -> bool {
+        let (authenticator, headers) = (&self.control.authenticator, self.context.headers());
+        let by_session =
+            || self.is_of_page() && authenticator.operating_user(headers, self.origin.ip).is_ok();
+        authenticator.is_operator(headers) || by_session()
+    }
+
+    /// Where the call of an operator comes from: of whoever holds the operator token, or of a user who may operate the hub and is
+    /// signed in to the dashboard (OPR-51). Others are refused.
+    pub(super) fn operator(&self) -> Result<Origin, Error> {
+        let (authenticator, headers) = (&self.control.authenticator, self.context.headers());
+        if self.is_of_page() {
+            let user = authenticator.operating_user(headers, self.origin.ip)?;
+            return Ok(Origin { operator: Some(user), ..self.origin.clone() });
+        }
+        authenticator.operator(headers, &self.origin)?;
+        Ok(self.origin.clone())
     }
 
     /// The refusal as the wire carries it.
@@ -154,11 +180,13 @@ impl Interceptor for Measure {
     ) -> Result<UnaryResponse, ConnectError> {
         // Only registered methods come here, so the labels are a closed set.
         let method = request.ctx.spec().map_or("unknown", |spec| spec.method());
+        ferry_trace::note("rpc.method", || method.to_owned());
         let started = tokio::time::Instant::now();
         let answer = next.run(request).await;
         let code = answer.as_ref().map_or_else(|error| error.code.as_str(), |_| "ok");
         metrics::histogram!("ferry_rpc_duration_seconds", "method" => method, "code" => code)
             .record(started.elapsed().as_secs_f64());
+        ferry_trace::note("rpc.connect_rpc.error_code", || code);
         answer
     }
 }

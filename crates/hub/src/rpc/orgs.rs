@@ -1,9 +1,9 @@
 //! Organisations, members, invitations and the audit trail on the wire.
 
 use ferry_control::{
-    AcceptInvitation, Access, AuditEvent, CreateInvitation, CreateOrg, DeleteOrg, Invitation,
-    ListAuditEvents, ListInvitations, ListMembers, ListOrgs, Member, RemoveMember, RenameOrg,
-    RevokeInvitation, SetMemberRole,
+    AcceptInvitation, Access, AuditEvent, AuditRows, CreateInvitation, CreateOrg, DeleteOrg, Invitation,
+    ListAuditEvents, ListHubAuditEvents, ListInvitations, ListMembers, ListOrgs, Member, RemoveMember,
+    RenameOrg, RevokeInvitation, SetMemberRole,
 };
 use ferry_protocol::rpc::ferry::admin::v1 as wire;
 use ferry_types::{Error, Result};
@@ -127,10 +127,10 @@ pub(super) async fn create_invitation(
 ) -> Result<wire::Invitation, Error> {
     let caller = call.session(Access::Full)?;
     let wire::CreateInvitationRequest { org, email, role, .. } = &request;
-    let (made, code) = CreateInvitation { caller: &caller, org, email, role, origin: &call.origin }
-        .run(&call.control.db)
+    let made = CreateInvitation { caller: &caller, org, email, role, origin: &call.origin }
+        .run(&call.control.accounts)
         .await?;
-    Ok(invitation(made, code))
+    Ok(wire::Invitation { mailed: made.is_mailed, ..invitation(made.invitation, made.code) })
 }
 
 pub(super) async fn list_invitations(
@@ -169,18 +169,15 @@ pub(super) async fn list_audit_events(
     call: &Call<'_>,
     request: wire::ListAuditEventsRequest,
 ) -> Result<wire::ListAuditEventsResponse, Error> {
-    let caller = call.session(Access::Read)?;
-    let wire::ListAuditEventsRequest { org, since_unix, action, page_size, page_token, .. } = &request;
-    let listed = ListAuditEvents {
-        caller: &caller,
-        org,
-        since_unix: *since_unix,
-        action,
-        page_size: *page_size,
-        page_token,
-    }
-    .run(&call.control.db)
-    .await?;
+    let wire::ListAuditEventsRequest { org, since_unix, action, hub, page_size, page_token, .. } = &request;
+    let rows = AuditRows { since_unix: *since_unix, action, page_size: *page_size, page_token };
+    let listed = if *hub {
+        call.operator()?;
+        ListHubAuditEvents { rows }.run(&call.control.db).await?
+    } else {
+        let caller = call.session(Access::Read)?;
+        ListAuditEvents { caller: &caller, org, rows }.run(&call.control.db).await?
+    };
     let (rows, next_page_token) = listed;
     let events = rows.into_iter().map(audit_event).collect();
     Ok(wire::ListAuditEventsResponse { events, next_page_token, ..Default::default() })

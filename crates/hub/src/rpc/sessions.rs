@@ -13,7 +13,7 @@ pub(super) async fn refresh_session(
     call: &Call<'_>,
     _request: wire::RefreshSessionRequest,
 ) -> Result<wire::AuthResponse, Error> {
-    let caller = call.session(Access::Full)?;
+    let caller = call.unproven_session(Access::Full)?;
     Ok(auth_response(
         RefreshSession { caller: &caller, origin: &call.origin }.run(&call.control.accounts).await?,
     ))
@@ -36,7 +36,7 @@ pub(super) async fn revoke_session(
     call: &Call<'_>,
     request: wire::RevokeSessionRequest,
 ) -> Result<wire::RevokeSessionResponse, Error> {
-    let caller = call.session(Access::Full)?;
+    let caller = call.unproven_session(Access::Full)?;
     let (id, keep) = (&request.session_id, request.keep_sync_tokens);
     RevokeSession { caller: &caller, session_id: id, keep_sync_tokens: keep, origin: &call.origin }
         .run(&call.control.db)

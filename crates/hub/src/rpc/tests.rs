@@ -80,7 +80,7 @@ impl Fixture {
     }
 
     async fn signup(&self, email: &str) -> (Session, Caller) {
-        let origin = Origin { request_id: "request-1".to_owned(), ip: local() };
+        let origin = Origin::new("request-1".to_owned(), local());
         let wanted = SignUp { email, password: PASSWORD, invite_code: "", origin: &origin };
         let session = wanted.run(&self.control.accounts).await.unwrap();
         let headers = bearer(&session.token);
@@ -103,7 +103,7 @@ const FERRY: &str = "ferry.admin.v1.AdminService";
 async fn send(hub: &Fixture, mut request: Request<Body>) -> (StatusCode, HeaderMap, Vec<u8>) {
     request.extensions_mut().insert(HttpRequestId("request-7".to_owned()));
     request.extensions_mut().insert(local());
-    let app = axum::Router::new().fallback_service(rpc_service(&hub.control, None, None, None, 1 << 20));
+    let app = axum::Router::new().fallback_service(rpc_service(&hub.control, None, None, 1 << 20));
     let response = app.oneshot(request).await.unwrap();
     let (status, headers) = (response.status(), response.headers().clone());
     let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();

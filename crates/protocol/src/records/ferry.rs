@@ -3,7 +3,7 @@
 
 use std::{borrow::Cow, str::FromStr};
 
-use ferry_types::{Error, Reason, Result, limits::RECORDS_PUSH_MAX_CHANGES};
+use ferry_types::{Error, Reason, Result, RunId, limits::RECORDS_PUSH_MAX_CHANGES};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -22,11 +22,24 @@ pub struct RecordsCursor {
     pub since: UnixNanos,
     /// Where the device was complete.
     pub floor: UnixNanos,
+    /// The run of the hub that gave it out; `None`: it does not say.
+    pub run: Option<RunId>,
+}
+
+impl RecordsCursor {
+    /// Of a device that is complete up to `at`.
+    #[must_use]
+    pub const fn complete(at: UnixNanos, run: Option<RunId>) -> Self {
+        Self { since: at, floor: at, run }
+    }
 }
 
 /// The text is no cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected a cursor: a decimal number, after a cut page two of them with a colon between")]
+#[error(
+    "expected a cursor as the hub gave it out: a decimal number, after a cut page two of them with a colon between, and a run \
+     behind a tilde"
+)]
 pub struct BadCursor;
 
 impl FromStr for RecordsCursor {
@@ -40,19 +53,27 @@ impl FromStr for RecordsCursor {
             let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
             text.parse().ok().filter(|_| is_plain).map(UnixNanos).ok_or(BadCursor)
         };
+        let (text, run) = match text.split_once('~') {
+            Some((text, run)) => (text, Some(run.parse().map_err(|_| BadCursor)?)),
+            None => (text, None),
+        };
         match text.split_once(':') {
-            Some((since, floor)) => Ok(Self { since: number(since)?, floor: number(floor)? }),
-            None => number(text).map(|since| Self { since, floor: since }),
+            Some((since, floor)) => Ok(Self { since: number(since)?, floor: number(floor)?, run }),
+            None => number(text).map(|since| Self::complete(since, run)),
         }
     }
 }
 
 impl std::fmt::Display for RecordsCursor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.since == self.floor {
-            write!(f, "{}", self.since.0)
-        } else {
-            write!(f, "{}:{}", self.since.0, self.floor.0)
+        write!(f, "{}", self.since.0)?;
+        if self.since != self.floor {
+            write!(f, ":{}", self.floor.0)?;
+        }
+        // The beginning is every run's.
+        match self.run {
+            Some(run) if self.since > UnixNanos::EPOCH => write!(f, "~{run}"),
+            _ => Ok(()),
         }
     }
 }
@@ -159,7 +180,7 @@ impl PageOut<'_> {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.changes.len() + 256);
-        head(&mut out, self.epoch, self.now, self.seq);
+        write_head(&mut out, self.epoch, self.now, self.seq);
         out.extend_from_slice(format!(",\"snapshot\":{},\"changes\":[", self.is_snapshot).as_bytes());
         out.extend_from_slice(self.changes);
         out.extend_from_slice(
@@ -169,7 +190,7 @@ impl PageOut<'_> {
     }
 }
 
-fn head(out: &mut Vec<u8>, epoch: &str, now: UnixNanos, seq: u64) {
+fn write_head(out: &mut Vec<u8>, epoch: &str, now: UnixNanos, seq: u64) {
     out.extend_from_slice(b"{\"epoch\":");
     write_string(out, epoch);
     out.extend_from_slice(b",\"now\":");
@@ -184,6 +205,8 @@ pub enum Resync {
     Horizon,
     /// The store is another one than it knew.
     Epoch,
+    /// Its cursor is of a history that the hub does not have: the hub was put back to an older state.
+    Diverged,
 }
 
 /// The answer that tells it so.
@@ -192,6 +215,7 @@ pub fn resync(reason: Resync, epoch: &str) -> Vec<u8> {
     let word = match reason {
         Resync::Horizon => "horizon",
         Resync::Epoch => "epoch",
+        Resync::Diverged => "diverged",
     };
     format!("{{\"resync\":true,\"reason\":\"{word}\",\"epoch\":{}}}", json::string(epoch)).into_bytes()
 }
@@ -210,19 +234,19 @@ pub enum ResultOut {
     },
 }
 
-/// The answer to a push; `newest`: the owner's newest commit behind it.
+/// The answer to a push; `head`: the owner's newest commit behind it.
 #[must_use]
 pub fn push_answer(
     epoch: &str,
     now: UnixNanos,
     seq: u64,
-    newest: UnixNanos,
+    head: RecordsCursor,
     results: &[ResultOut],
     conflicts: &[ConflictOut],
 ) -> Vec<u8> {
     let mut out = Vec::new();
-    head(&mut out, epoch, now, seq);
-    out.extend_from_slice(format!(",\"head\":\"{}\"", newest.0).as_bytes());
+    write_head(&mut out, epoch, now, seq);
+    out.extend_from_slice(format!(",\"head\":\"{head}\"").as_bytes());
     out.extend_from_slice(b",\"results\":[");
     for (index, result) in results.iter().enumerate() {
         if index > 0 {
@@ -278,9 +302,9 @@ pub struct FerryPush {
     /// The epoch that the device knows.
     pub epoch: Option<String>,
     /// Its cursor.
-    pub since: UnixNanos,
+    pub since: RecordsCursor,
     /// The newest commit that it knows of.
-    pub head: UnixNanos,
+    pub head: RecordsCursor,
     /// In the order of the body.
     pub changes: Vec<Result<Change<'static>, ResultOut>>,
 }
@@ -309,8 +333,8 @@ pub fn decode(body: &[u8]) -> Result<FerryPush> {
         let message = format!("over {RECORDS_PUSH_MAX_CHANGES} changes in one push: send fewer");
         return Err(Error::new(Reason::TooLarge, message));
     }
-    let since = cursor(raw.since.as_deref())?.since;
-    let head = cursor(raw.head.as_deref())?.since;
+    let since = cursor(raw.since.as_deref())?;
+    let head = cursor(raw.head.as_deref())?;
     Ok(FerryPush {
         app,
         epoch: raw.epoch,
@@ -404,81 +428,4 @@ pub fn decode_exported(line: &str) -> Result<Exported> {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    #[test]
-    fn a_cursor_has_one_spelling() {
-        for text in ["0", "17", "17:5"] {
-            assert_eq!(text.parse::<RecordsCursor>().unwrap().to_string(), text);
-        }
-        assert_eq!("".parse(), Ok(RecordsCursor::default()));
-        for bad in ["-1", "x", "1:", "+1", "1:2:3", "99999999999999999999"] {
-            assert_eq!(bad.parse::<RecordsCursor>(), Err(BadCursor), "{bad}");
-        }
-    }
-
-    #[test]
-    fn one_bad_change_does_not_refuse_the_others() {
-        let at = "2026-01-01T10:07:00.000001417Z";
-        let body = json!({"app": "todo", "epoch": "e", "since": "9:4", "changes": [
-            {"collection": "tasks", "id": "t1", "op": "insert", "seen": "5", "fields": {"a": {"value": 1, "at": at}}},
-            {"collection": "tasks", "id": "t1", "op": "noop", "fields": {}},
-            {"collection": "tasks", "id": "t1", "op": "delete", "fields": {"a": {"value": 1, "at": at}}},
-            {"collection": "tasks", "id": "t1", "op": "update"},
-            {"collection": "tasks", "id": "t1", "op": "update", "fields": {"a": {"value": "x".repeat(1 << 20)}}}]});
-        let push = decode(body.to_string().as_bytes()).unwrap();
-        assert_eq!((&*push.app, push.epoch.as_deref(), push.since), ("todo", Some("e"), UnixNanos(9)));
-        let insert = push.changes[0].as_ref().unwrap();
-        assert_eq!((insert.table.as_ref(), insert.seen), ("tasks", Some(UnixNanos(5))));
-        assert_eq!(push.changes[2].as_ref().unwrap().deleted_at, UnixNanos::parse(at));
-        let reason = |index: usize| match push.changes[index].as_ref().unwrap_err() {
-            ResultOut::Rejected { reason, .. } => *reason,
-            ResultOut::Ok(_) => "ok",
-        };
-        assert_eq!([reason(1), reason(3), reason(4)], ["invalid", "invalid", "too_large"]);
-        assert!(decode(b"{}").is_err() && decode(b"[").is_err());
-    }
-
-    #[test]
-    fn answers_are_the_documented_json() {
-        let at = UnixNanos(5);
-        let mut changes = Vec::new();
-        let entry = RecordEntry { app: Some("todo"), collection: "tasks", id: "t1", cts: at, space: None };
-        let field = FieldEntry { key: "a", value: "[1]", at, writer: "c\"1" };
-        write_entry(&mut changes, &entry, [field].into_iter());
-        let cursor = RecordsCursor { since: UnixNanos(8), floor: UnixNanos(2) };
-        let page = PageOut {
-            epoch: "e",
-            is_snapshot: true,
-            now: at,
-            seq: 3,
-            changes: &changes,
-            cursor,
-            has_more: true,
-        };
-        let page: Value = serde_json::from_slice(&page.encode()).unwrap();
-        let time = at.text();
-        assert_eq!(
-            page,
-            json!({"epoch": "e", "now": time, "seq": 3, "snapshot": true, "cursor": "8:2", "more": true,
-            "changes": [{"app": "todo", "collection": "tasks", "id": "t1", "cts": "5",
-                "fields": {"a": {"value": [1], "at": time, "by": "c\"1"}}}]})
-        );
-        let results = [
-            ResultOut::Ok(None),
-            ResultOut::Ok(Some("{\"a\":1}".into())),
-            ResultOut::Rejected { reason: "forbidden", message: "no".into() },
-        ];
-        let answer: Value = serde_json::from_slice(&push_answer("e", at, 3, at, &results, &[])).unwrap();
-        assert_eq!(
-            answer["results"],
-            json!([{"status": "ok"}, {"status": "ok", "fields": {"a": 1}},
-            {"status": "rejected", "reason": "forbidden", "message": "no"}])
-        );
-        let frame: Value = serde_json::from_slice(&resync(Resync::Epoch, "e")).unwrap();
-        assert_eq!(frame, json!({"resync": true, "reason": "epoch", "epoch": "e"}));
-    }
-}
+mod tests;

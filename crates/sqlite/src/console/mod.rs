@@ -2,8 +2,9 @@
 //! outside, and the file may too (a pushed one): they run on a connection of their own, which can do nothing but read, and
 //! is closed afterwards.
 
+mod functions;
 mod statement;
 mod tables;
 
 pub use statement::{ConsoleFailure, ConsoleSnapshot};
-pub use tables::{TableInfo, TablesAfter, tables_after};
+pub use tables::{TableInfo, TablesAfter, tables_after, tables_of_file};

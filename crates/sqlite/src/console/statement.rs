@@ -1,6 +1,10 @@
 //! One statement, on a connection that can only read.
 
-use std::ops::ControlFlow;
+use std::{
+    ops::ControlFlow,
+    path::Path,
+    sync::{Arc, Mutex},
+};
 
 use ferry_core::sql::{Row, Value};
 use ferry_types::Seq;
@@ -11,8 +15,10 @@ use rusqlite::{
     limits::Limit,
 };
 
+use super::functions::{self, StopCheck, held};
 use crate::{
     Error, NativeSql, Result,
+    connection::open_immutable,
     meta::seq_of,
     sql::{NativeRow, Parameter},
     tracked::{may_run_pragma, shows_pages},
@@ -22,10 +28,15 @@ use crate::{
 const VALUE_MAX_BYTES: i32 = 1 << 20;
 /// The longest statement.
 const STATEMENT_MAX_BYTES: i32 = 100_000;
-/// Steps of SQLite's machine between two looks at the limits: each may make a value.
-const STEPS: std::ffi::c_int = 100;
-/// Functions that load code, or give a way to.
-const CLOSED_FUNCTIONS: [&str; 2] = ["load_extension", "fts3_tokenizer"];
+/// The longest pattern of LIKE and GLOB, which take time by the product of text and pattern.
+const PATTERN_MAX_BYTES: i32 = 128;
+/// Steps of SQLite's machine between two looks at the limits: each may make a value, or look for a pattern in one.
+pub(super) const STEPS: std::ffi::c_int = 10;
+/// Functions that load code, or give a way to; and those of full-text search that take time by the square of what was found,
+/// or by whatever they are told to tell.
+const CLOSED_FUNCTIONS: [&str; 5] = ["load_extension", "fts3_tokenizer", "snippet", "matchinfo", "offsets"];
+/// How SQLite says that a pattern is too long.
+const LONG_PATTERN: &str = "LIKE or GLOB pattern too complex";
 /// What full-text search asks by itself.
 const DATA_VERSION: &str = "data_version";
 
@@ -59,6 +70,14 @@ impl ConsoleSnapshot {
         let seq = if is_of_hub { seq_of(&sql)? } else { Seq(0) };
         restrict(&mut connection, stop)?;
         Ok(Self { connection, seq })
+    }
+
+    /// The same of a file that nobody writes.
+    ///
+    /// # Errors
+    /// What SQLite reports.
+    pub fn of_file(path: &Path, stop: impl FnMut() -> bool + Send + 'static) -> Result<Self> {
+        Self::begin(open_immutable(path)?, stop)
     }
 
     /// The newest commit that it shows; 0 of a pushed file.
@@ -109,6 +128,7 @@ fn restrict(
     connection: &mut Connection,
     stop: impl FnMut() -> bool + Send + 'static,
 ) -> rusqlite::Result<()> {
+    let stop: StopCheck = Arc::new(Mutex::new(stop));
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     // What a statement sorts stays in memory, which is watched, and never fills a disk.
@@ -116,13 +136,15 @@ fn restrict(
     for (limit, value) in [
         (Limit::SQLITE_LIMIT_LENGTH, VALUE_MAX_BYTES),
         (Limit::SQLITE_LIMIT_SQL_LENGTH, STATEMENT_MAX_BYTES),
+        (Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, PATTERN_MAX_BYTES),
         (Limit::SQLITE_LIMIT_ATTACHED, 0),
         (Limit::SQLITE_LIMIT_WORKER_THREADS, 0),
     ] {
         connection.set_limit(limit, value)?;
     }
+    functions::bound(connection, &stop)?;
     connection.authorizer(Some(|attempt: AuthContext<'_>| judge(&attempt.action)))?;
-    connection.progress_handler(STEPS, Some(stop))
+    connection.progress_handler(STEPS, Some(move || (held(&stop))()))
 }
 
 fn judge(action: &AuthAction<'_>) -> Authorization {
@@ -183,6 +205,9 @@ fn failure(error: rusqlite::Error, sql: &str) -> Option<ConsoleFailure> {
         ErrorCode::TooBig => ConsoleFailure::Statement(format!(
             "{text}: a value may have 1 MiB here: leave the column out, or ask for octet_length() of it"
         )),
+        ErrorCode::Unknown if text.starts_with(LONG_PATTERN) => ConsoleFailure::Statement(format!(
+            "{text}: a pattern may have {PATTERN_MAX_BYTES} bytes here; instr() looks for longer texts"
+        )),
         ErrorCode::Unknown
         | ErrorCode::TypeMismatch
         | ErrorCode::ApiMisuse
@@ -218,6 +243,7 @@ mod tests {
             "CREATE TABLE t(id INTEGER PRIMARY KEY, x, long BLOB);
              INSERT INTO t VALUES (1, 'a', zeroblob(2000000)), (9007199254740993, 'b', NULL);
              CREATE VIEW v AS SELECT x FROM t; CREATE VIEW broken AS SELECT * FROM missing;
+             CREATE VIEW w AS SELECT replace(x, 'a', 'c') AS x FROM t;
              CREATE VIRTUAL TABLE f USING fts5(words); INSERT INTO f VALUES ('some words');",
         )
         .unwrap();
@@ -317,5 +343,92 @@ mod tests {
         });
         let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
         assert_eq!(rows(&fixture, endless, &[]), Err("stopped".to_owned()));
+    }
+
+    // Verifies: OPR-57
+    #[test]
+    fn one_call_on_two_long_texts_is_refused_and_others_find_what_sqlites_do() {
+        let fixture = open(|| false);
+        let one = |sql: &str| rows(&fixture, sql, &[]);
+        let long = "printf('%.*c', 1000000, 'a')";
+        for refused in [
+            format!("SELECT length(ltrim({long}, printf('%.*c', 80000, 'b') || 'a'))"),
+            format!("SELECT length(rtrim({long}, printf('%.*c', 80000, 'b') || 'a'))"),
+            format!("SELECT length(trim({long}, printf('%.*c', 80000, 'b') || 'a'))"),
+            format!("SELECT instr({long}, printf('%.*c', 500000, 'a') || 'b')"),
+            format!("SELECT replace({long}, printf('%.*c', 500000, 'a') || 'b', '')"),
+            format!("SELECT unhex(replace({long}, 'a', 'x'), printf('%.*c', 80000, 'y') || 'x')"),
+            format!("SELECT json_patch('{{}}', {long})"),
+            format!("SELECT jsonb_patch({long}, {long})"),
+        ] {
+            let error = one(&refused).unwrap_err();
+            assert!(
+                error.contains("would take too long here: one of both may be long"),
+                "{refused}: {error}"
+            );
+        }
+        for pattern in ["LIKE", "GLOB"] {
+            let error = one(&format!("SELECT {long} {pattern} printf('%.*c', 129, 'a')")).unwrap_err();
+            assert!(error.contains("a pattern may have 128 bytes here"), "{error}");
+        }
+        assert!(one("SELECT snippet(f, 0, '', '', '', 5) FROM f WHERE f MATCH 'some'").is_err());
+        assert_eq!(
+            one("SELECT highlight(f, 0, '<', '>') FROM f WHERE f MATCH 'some'"),
+            Ok(vec!["<some> words".into()])
+        );
+
+        let plain = Connection::open_in_memory().unwrap();
+        for call in [
+            format!("instr({long} || 'é', 'aé')"),
+            format!("length(replace({long}, 'aa', 'b'))"),
+            format!("length(trim({long} || ' x', 'xa'))"),
+            format!("{long} || 'b' LIKE '%' || printf('%.*c', 100, 'A') || 'b'"),
+            "trim('xxhixx', 'x') || ltrim('xxhixx', 'x') || rtrim('xxhixx', 'x') || trim('  a ')".into(),
+            "instr(1.5e300, '+')".into(),
+            "instr(x'000102', x'02') || typeof(instr(NULL, 'a'))".into(),
+            "replace(12345, 3, 'é') || typeof(replace('a', NULL, 'b')) || replace('a', '', 'b')".into(),
+            "hex(replace(CAST(x'61ff' AS TEXT), 'a', 'b'))".into(),
+            "hex(unhex('61-62', '-')) || typeof(unhex('6-1', '-'))".into(),
+            r#"json_array(json_patch('{"a":1,"b":2}', '{"a":null,"c":3}'))"#.into(),
+            r#"json(jsonb_patch('{"a":1}', '{"c":3}'))"#.into(),
+        ] {
+            let sql = format!("SELECT CAST({call} AS TEXT)");
+            let expected: String = plain.query_row(&sql, [], |row| row.get(0)).unwrap();
+            assert_eq!(one(&sql), Ok(vec![expected]), "{call}");
+        }
+        assert_eq!(one("SELECT x FROM w ORDER BY 1"), Ok(vec!["b".into(), "c".into()]));
+        let error = one("SELECT json_patch('{', '{}')").unwrap_err();
+        assert_eq!(error, "malformed JSON");
+        let error = one(&format!("SELECT length(replace({long}, 'a', 'bbbb'))")).unwrap_err();
+        assert!(error.contains("a value may have 1 MiB here"), "{error}");
+    }
+
+    // Verifies: OPR-57
+    #[test]
+    fn the_dearest_calls_that_are_taken_end_when_they_are_told_to() {
+        let long = "printf('%.*c', 1000000, 'a')";
+        let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)";
+        for call in [
+            format!("ltrim({long}, printf('%.*c', 250, char(98 + i % 2)) || 'a')"),
+            format!("instr({long}, printf('%.*c', 250, 'a') || i)"),
+            format!("replace({long}, printf('%.*c', 250, 'a') || i, '')"),
+            format!("unhex(replace({long}, 'a', 'x'), printf('%.*c', 250, 'y') || 'x' || i)"),
+            format!("{long} LIKE '%' || printf('%.*c', 120, 'a') || i"),
+            format!("{long} GLOB '*' || printf('%.*c', 120, 'a') || i"),
+            "json_patch('{}', printf('{%.*c', 60000, ' ') || '\"' || i || '\":1}')".into(),
+        ] {
+            // Asked so often, and no more: between two of these nothing runs for long.
+            let mut asked = 0;
+            let fixture = open(move || {
+                asked += 1;
+                asked > 20
+            });
+            // Many calls between two steps that are counted.
+            let calls = vec![format!("max(length({call}))"); 30].join(", ");
+            assert_eq!(
+                rows(&fixture, &format!("{endless} SELECT {calls} FROM n"), &[]),
+                Err("stopped".into())
+            );
+        }
     }
 }

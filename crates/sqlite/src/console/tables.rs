@@ -1,8 +1,11 @@
 //! Which tables and views a database has.
 
+use std::path::Path;
+
 use rusqlite::{Connection, OptionalExtension as _};
 
-use crate::Result;
+use super::statement::STEPS;
+use crate::{Error, Result, connection::open_immutable};
 
 /// A table or a view.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +35,29 @@ pub struct TablesAfter {
 
 /// Names by which a table's rowid goes, unless a column has one of them.
 const ROWIDS: [&str; 3] = ["rowid", "_rowid_", "oid"];
+
+/// The same of the file at `path`, which nobody writes. It asks `stop` now and then; `None`: it was stopped.
+///
+/// # Errors
+/// What SQLite reports.
+pub fn tables_of_file(
+    path: &Path,
+    stop: impl FnMut() -> bool + Send + 'static,
+    after: &TablesAfter,
+    part: &str,
+    max: usize,
+) -> Result<Option<Vec<TableInfo>>> {
+    let mut connection = open_immutable(path)?;
+    connection.progress_handler(STEPS, Some(stop))?;
+    match tables_after(&connection, after, part, max) {
+        Err(Error::Sqlite(error))
+            if error.sqlite_error_code() == Some(rusqlite::ErrorCode::OperationInterrupted) =>
+        {
+            Ok(None)
+        }
+        found => found.map(Some),
+    }
+}
 
 /// At most `max` tables and views whose names contain `part`, by name; the application's before the own ones.
 ///
@@ -154,5 +180,12 @@ mod tests {
         assert_eq!(paged, all);
         let found = tables_after(&connection, &TablesAfter::default(), "KEY", 10).unwrap();
         assert_eq!(found.iter().map(|table| &*table.name).collect::<Vec<_>>(), ["keyed"]);
+
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file.db");
+        connection.execute("VACUUM INTO ?1", [file.to_str().unwrap()]).unwrap();
+        let of_file =
+            |is_stopped| tables_of_file(&file, move || is_stopped, &TablesAfter::default(), "", 100).unwrap();
+        assert_eq!((of_file(false), of_file(true)), (Some(all), None));
     }
 }

@@ -163,7 +163,7 @@ impl Commit<'_> {
             base.pages().collect()
         } else {
             let kept = self.prepared.plan.page_count;
-            let cut = base.pages().skip(kept.0 as usize);
+            let cut = base.pages_beyond(kept);
             self.changed()?.into_iter().filter(|page| base.contains(*page)).chain(cut).collect()
         };
         // The lock page is known without an image.

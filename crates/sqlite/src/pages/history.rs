@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ferry_core::pages::PageSet;
 use ferry_types::{PageCount, PageNo, PageSize, Root, Tag, UnixMillis};
 
-use super::{ListedVersion, PinnedVersion, Replica, VersionInfo, index, replica::lock};
+use super::{ListedVersion, PinnedVersion, Replica, UncheckedVersion, VersionInfo, index, replica::lock};
 use crate::Result;
 
 /// Which version a reader wants: the newest that is not after this.
@@ -56,8 +56,17 @@ impl Replica {
     /// Pins the newest version that is not after `at`; `None` if that is no longer kept.
     ///
     /// # Errors
-    /// When the index cannot be read.
+    /// When the index cannot be read, or does not lead to the version's root.
     pub fn pin_at(self: &Arc<Self>, at: At) -> Result<Option<PinnedVersion>> {
+        self.find_at(at)?.map(UncheckedVersion::check).transpose()
+    }
+
+    /// The same, but that nobody has looked yet whether the index leads to the version's root: that reads a leaf for each of
+    /// its pages.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub fn find_at(self: &Arc<Self>, at: At) -> Result<Option<UncheckedVersion>> {
         // Histories are cut under this lock, so that no version goes between its finding and its pin.
         let _held = lock(&self.retention);
         let current = self.current();
@@ -71,7 +80,7 @@ impl Replica {
             At::Time(time) if time >= current.time => Some(current),
             At::Time(time) => self.with_index(|index| index::version_at(index, time))?,
         };
-        Ok(info.map(|info| self.pin_version(info)))
+        Ok(info.map(|info| UncheckedVersion::of(self.pin_version(info))))
     }
 
     /// The oldest version that can still be read.
@@ -152,7 +161,7 @@ impl Replica {
         let differs = if base.pinned.is_some() {
             let (low, high) = (base.version.min(new.version), base.version.max(new.version));
             let mut differs = self.with_index(|index| index::changed_between(index, low, high))?;
-            for page in new.page_count.pages().skip(base.page_count.0 as usize) {
+            for page in new.page_count.pages_beyond(base.page_count) {
                 differs.insert(page);
             }
             differs

@@ -78,13 +78,19 @@ pub(super) fn set_meta(connection: &Connection, key: &str, value: &str) -> Resul
 const VERSION_COLUMNS: &str = "version, base, root, page_size, page_count, volatile, time_ms, pages, bytes";
 
 fn version_row(row: &Row<'_>) -> rusqlite::Result<VersionRow> {
+    let (size, count): (u32, u32) = (row.get(3)?, row.get(4)?);
+    let page_size = PageSize::new(size);
+    // The empty image alone has none.
+    if page_size.is_none() && (size, count) != (0, 0) {
+        return Err(rusqlite::Error::IntegralValueOutOfRange(3, size.into()));
+    }
     Ok(VersionRow {
         base: row.get(1)?,
         info: VersionInfo {
             version: row.get(0)?,
             root: Root(row.get(2)?),
-            page_size: PageSize::new(row.get(3)?),
-            page_count: PageCount(row.get(4)?),
+            page_size,
+            page_count: PageCount(count),
             volatile: Volatile(row.get(5)?),
             time: UnixMillis(row.get(6)?),
         },

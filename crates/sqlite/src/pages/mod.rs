@@ -29,6 +29,7 @@ mod segment;
 mod stage;
 mod thin;
 mod upload;
+mod version_image;
 
 use ferry_core::pages::{Image, Volatile, tree};
 use ferry_types::{PageCount, PageSize, Root, Tag, UnixMillis};
@@ -43,12 +44,13 @@ pub use listed_version::ListedVersion;
 pub use noted::NotedHashes;
 pub use prepare::{Prepared, PushError, PushFiles};
 pub use read_consistency::ReadConsistency;
-pub use reader::{PageSource, PinnedVersion, ServedHashes};
+pub use reader::{PageSource, PinnedVersion, ServedHashes, UncheckedVersion};
 pub use replica::{Replica, ReplicaConfig, expire_closed_stage, peek_version};
 pub use restore::make_fork;
 pub use scratch::{ImageFile, unnamed_file};
 pub use stage::Stage;
 pub use upload::{Upload, Uploaded};
+pub use version_image::image_of;
 
 /// One version of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -18,6 +18,8 @@ use crate::{Error, Result};
 
 /// Bytes read under the lock of the shared read transaction: others wait that long.
 const READ_AT_ONCE_BYTES: usize = 256 << 10;
+/// Old versions whose root is known to be right.
+const CHECKED_ROOTS: usize = 32;
 /// Leaves read at once.
 const LEAF_WINDOW: u32 = 1024;
 
@@ -57,6 +59,36 @@ pub struct PinnedVersion {
 impl Drop for PinnedVersion {
     fn drop(&mut self) {
         self.replica.unpin(self.info.version);
+    }
+}
+
+/// A version that is kept, and that cannot be read before the index was found to lead to its root.
+pub struct UncheckedVersion(PinnedVersion);
+
+impl UncheckedVersion {
+    pub(super) const fn of(pinned: PinnedVersion) -> Self {
+        Self(pinned)
+    }
+
+    /// Which version.
+    #[must_use]
+    pub const fn info(&self) -> &VersionInfo {
+        &self.0.info
+    }
+
+    /// Whether its root is known to be right, so that [`Self::check`] returns at once.
+    #[must_use]
+    pub fn is_checked(&self) -> bool {
+        self.0.is_checked()
+    }
+
+    /// Checks it, unless that was done: it reads a leaf for each page.
+    ///
+    /// # Errors
+    /// When the index cannot be read, or does not lead to the version's root.
+    pub fn check(self) -> Result<PinnedVersion> {
+        self.0.check_root()?;
+        Ok(self.0)
     }
 }
 
@@ -105,6 +137,44 @@ impl PinnedVersion {
             None if version < self.replica.current().version => Err(damage::gone(version)),
             None => Err(Error::Damaged(format!("page {page} of version {version} is not kept"))),
         }
+    }
+
+    fn is_checked(&self) -> bool {
+        self.info == self.replica.current() || lock(&self.replica.checked_roots).contains(&self.info.tag())
+    }
+
+    /// Checks an old version against its root. Each page is checked against its leaf when it is read, but a bit that flips in
+    /// the index may lead to an image of another version.
+    fn check_root(&self) -> Result<()> {
+        let (tag, replica) = (self.info.tag(), &self.replica);
+        if self.is_checked() {
+            return Ok(());
+        }
+        let mut root = tree::RootBuilder::default();
+        let (mut first, mut leaves) = (1, VecDeque::new());
+        while let Some(page) = PageNo::new(first).filter(|page| self.info.page_count.contains(*page)) {
+            let end = self.info.page_count.0.saturating_add(1).min(first.saturating_add(LEAF_WINDOW));
+            self.leaves(page, end, &mut leaves)?;
+            leaves.drain(..).for_each(|leaf| root.push(&leaf));
+            first = end;
+        }
+        let is_right = match self.info.page_size {
+            Some(size) => root.finish(size) == self.info.root,
+            None => self.info.root == VersionInfo::empty().root,
+        };
+        if !is_right {
+            tracing::error!(
+                version = self.info.version,
+                "the page index does not lead to what this version was"
+            );
+            return Err(damage::gone(self.info.version));
+        }
+        let mut checked = lock(&replica.checked_roots);
+        if checked.len() >= CHECKED_ROOTS {
+            checked.pop_front();
+        }
+        checked.push_back(tag);
+        Ok(())
     }
 
     /// Appends what R1 has of these pages to `into`; of pages it does not have, anything.

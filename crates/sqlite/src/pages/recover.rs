@@ -153,10 +153,13 @@ fn reconcile(
     }
     index::publish(writer, &row)?;
     if !keep_images {
-        tracing::warn!(
-            version = row.info.version,
-            "main.db was changed outside ferry: its content is a new version"
-        );
+        let version = row.info.version;
+        if newest.version == 0 {
+            // Nothing was known of it: it was restored, or its versions are rebuilt.
+            tracing::info!(version, "the versions of a database begin with what main.db holds");
+        } else {
+            tracing::warn!(version, "main.db was changed outside ferry: its content is a new version");
+        }
         index::forget_before(writer, row.info.version)?;
     }
     transaction.commit()?;

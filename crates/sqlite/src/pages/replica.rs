@@ -2,7 +2,7 @@
 //! ones, and what a push needs.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
@@ -74,6 +74,8 @@ pub struct Replica {
     index_readers: Mutex<Vec<Connection>>,
     /// Held while the history is cut, and while a version of it is looked for and pinned.
     pub(super) retention: Mutex<Thinning>,
+    /// Old versions whose root was found right, the newest last.
+    pub(super) checked_roots: Mutex<VecDeque<Tag>>,
     /// What of the history cannot be read, and is still listed.
     pub(super) damaged: Mutex<DamagedFrames>,
     /// How versions come of a database that the hub writes; `None`: they are pushed.
@@ -134,6 +136,7 @@ impl Replica {
             writer: Mutex::new(recovered.writer),
             index_readers: Mutex::default(),
             retention: Mutex::default(),
+            checked_roots: Mutex::default(),
             damaged: Mutex::default(),
             captured,
             broken: AtomicBool::new(false),

@@ -26,6 +26,7 @@ mod shapes;
 mod structure;
 mod uploads;
 mod versions;
+mod walk;
 
 const LIMIT: u64 = 16 << 30;
 

@@ -65,7 +65,7 @@ impl Writer {
 
     /// Tries until readers have let go of the WAL. Between two tries nothing is held: they go on reading.
     fn wait_for_readers(
-        &self,
+        &mut self,
         capture: &CaptureSlot,
         pragma: &str,
         may_wait: impl Fn() -> bool,
@@ -91,7 +91,7 @@ impl Writer {
         let capture = Arc::clone(&self.capture);
         let mut this = Some(self);
         let done = capture.last_checkpoint(&mut || {
-            let Some(this) = this.take() else { return Ok(false) };
+            let Some(mut this) = this.take() else { return Ok(false) };
             let done = this.checkpoint("PRAGMA wal_checkpoint(TRUNCATE)");
             this.connection.close().map_err(|(_, error)| error)?;
             done
@@ -100,7 +100,7 @@ impl Writer {
     }
 
     /// True if all of the WAL was moved.
-    fn checkpoint(&self, pragma: &str) -> Result<bool> {
+    fn checkpoint(&mut self, pragma: &str) -> Result<bool> {
         // A reader that holds the WAL must delay the checkpoint, not the writer.
         self.connection.busy_timeout(Duration::ZERO)?;
         let done: rusqlite::Result<bool> = self.connection.query_row(pragma, [], |row| row.get(0));
@@ -108,6 +108,7 @@ impl Writer {
         match done {
             Ok(busy) => {
                 if !busy {
+                    self.unnoted().in_file = Some(self.seq);
                     self.capture.committed_frames().store(0, Ordering::Release);
                 }
                 Ok(!busy)

@@ -1,7 +1,7 @@
-/** The real hub with functions deployed, as tests of pages start it. FERRY_BIN names the binary. */
+/** The real hub, as tests of pages start it: with functions deployed, or with records. FERRY_BIN names the binary. */
 
 import { spawn, type ChildProcess } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -73,6 +73,44 @@ export class Hub {
     await hub.#prepare();
     await hub.deploy(FUNCTIONS);
     return hub;
+  }
+
+  /** One with a database for records. */
+  static async ofRecords(...args: string[]): Promise<Hub> {
+    const hub = new Hub(await freePort(), args);
+    await hub.start();
+    await hub.#prepare();
+    return hub;
+  }
+
+  /** A credential for the records of its database. */
+  async recordsToken(): Promise<string> {
+    const request = { databaseId: this.database, models: ["records"], ops: ["read", "write"], ttlSeconds: 3600 };
+    return (await this.#connect("ferry.admin.v1.AdminService/IssueSyncToken", request)).token;
+  }
+
+  /** Copies the data as it is now. */
+  copy(): string {
+    const copy = join(this.#folder, "copy");
+    cpSync(join(this.#folder, "data"), copy, { recursive: true });
+    return copy;
+  }
+
+  /**
+   * Puts a copy in the place of the data, with the hub killed. Nothing in the folder shows it, as when a volume is rolled back:
+   * the file `lineage`, which knows when it was made, is the one that it was.
+   */
+  putBack(copy: string): void {
+    const data = join(this.#folder, "data");
+    for (const name of readdirSync(data)) if (name !== "lineage") rmSync(join(data, name), { recursive: true });
+    for (const name of readdirSync(copy)) {
+      if (name === "lineage") writeFileSync(join(data, name), readFileSync(join(copy, name)));
+      else cpSync(join(copy, name), join(data, name), { recursive: true });
+    }
+  }
+
+  get log(): string {
+    return this.#log;
   }
 
   get url(): string {

@@ -1,5 +1,6 @@
 import { useState, type FormEvent } from "react";
 import { rpc, type Session, type Whoami } from "../api.ts";
+import { choose, theme, THEMES, type Theme } from "../theme.ts";
 import { More, useList } from "../ui/list.tsx";
 import { useAction } from "../ui/load.ts";
 import { Confirm, Field, Refused, Table, Time } from "../ui/parts.tsx";
@@ -43,6 +44,13 @@ export function AccountPage({ who, onJoined }: { who: Whoami; onJoined: () => vo
         <div><dt>User</dt><dd><code>{who.userId}</code></dd></div>
         <div><dt>This session ends</dt><dd><Time unix={who.sessionExpUnix} /></dd></div>
       </dl>
+      <h2>Appearance</h2>
+      <p className="line">
+        <label>Theme <select defaultValue={theme()} onChange={(event) => choose(event.target.value as Theme)}>
+          {THEMES.map((one) => <option key={one}>{one}</option>)}
+        </select></label>
+        <span className="faint">In this browser.</span>
+      </p>
       <h2>Join an organisation</h2>
       <form className="narrow" onSubmit={join}>
         <Field label="Invitation code"><input name="code" required autoComplete="off" value={code} onChange={(event) => setCode(event.target.value)} /></Field>

@@ -1,41 +1,33 @@
-import { useEffect, useState } from "react";
+import { useState } from "react";
 import { rpc, type Database } from "../api.ts";
-import { enter, isFresh, operatorRpc } from "../operator.ts";
+import { asksAgain, isOperator, operatorRpc, prove } from "../operator.ts";
+import { JobState, useJob, type Job } from "../ui/job.tsx";
 import { useAction, useLoad } from "../ui/load.ts";
-import { Empty, Field, Link, Panel, Refused, Table, Time } from "../ui/parts.tsx";
+import { Confirm, Empty, Field, Panel, Proof, Refused, Table, Time } from "../ui/parts.tsx";
 import { bytes, exact, number } from "../ui/words.ts";
 
 type Target = { target: string; state: string; lastSnapshotUnix?: string; nextSnapshotUnix?: string; error?: string };
-type Backup = {
+export type Backup = {
   id: string; timeUnixMs?: string; scope?: string; databases?: string; bytes?: string; newBytes?: string; state?: string; verifiedUnix?: string; target?: string;
 };
-type Job = { id: string; kind: string; state: string; done?: string; total?: string; error?: string; resultJson?: string };
-
-/** What a job put back. */
-function restored({ state, resultJson }: Job): { id: string; name: string }[] {
-  if (state !== "done" || !resultJson) return [];
-  return (JSON.parse(resultJson) as { restored?: { id: string; name: string }[] }).restored ?? [];
-}
-
 export function Backups({ org }: { org: string }) {
   const status = useLoad("status", (signal) => operatorRpc<{ targets?: Target[] }>("GetBackupStatus", {}, signal), 5000);
   const list = useLoad("list", (signal) => operatorRpc<{ backups?: Backup[] }>("ListBackups", {}, signal), 15_000);
-  const [job, setJob] = useState<Job>();
+  const [job, setJob] = useJob(operatorRpc, () => {
+    status.again();
+    list.again();
+  });
   const [restoring, setRestoring] = useState<Backup>();
+  const [resuming, setResuming] = useState<"resume" | "takeOver">();
   const { busy, error, run } = useAction();
   const begin = (method: string, message: object) => run(async () => setJob(await operatorRpc<Job>(method, message)));
-  useEffect(() => {
-    if (job?.state !== "running") return;
-    const timer = setInterval(() => void operatorRpc<Job>("GetJob", { id: job.id }).then((next) => {
-      setJob(next);
-      if (next.state !== "running") {
-        status.again();
-        list.again();
-      }
-    }, () => undefined), 500);
-    return () => clearInterval(timer);
-  }, [job?.id, job?.state, status.again, list.again]);
+  const pause = () => run(async () => {
+    await operatorRpc("PauseBackups");
+    status.again();
+  });
   const targets = status.value?.targets ?? [];
+  const isPaused = targets.some(({ state }) => state === "paused");
+  const isTaken = targets.some(({ state }) => state === "taken");
   const backups = list.value?.backups ?? [];
   const isRunning = busy || job?.state === "running";
   return (
@@ -44,9 +36,19 @@ export function Backups({ org }: { org: string }) {
         <h2>Backups</h2>
         <button type="button" disabled={isRunning || targets.length === 0} onClick={() => void begin("CreateBackup", {})}>Back up now</button>
         <button type="button" disabled={isRunning || backups.length === 0} onClick={() => void begin("VerifyBackup", {})}>Verify the newest</button>
+        {isPaused
+          ? <button type="button" className="primary" onClick={() => setResuming("resume")}>Resume…</button>
+          : targets.length > 0 && <Confirm label="Pause" ask="Nothing is backed up by itself until somebody resumes it." onYes={() => void pause()} />}
       </div>
       <Refused error={error ?? status.error ?? list.error} again={() => { status.again(); list.again(); }} />
-      {job && <p role="status">{job.kind}: <b className={job.state === "failed" ? "bad" : ""}>{job.state}</b>{Number(job.total) > 0 && `, ${number(job.done)} of ${number(job.total)} databases`}{job.error && <span className="bad">: {job.error}</span>}{restored(job).map(({ id, name }) => <span key={id}>: <Link to={["databases", id]}>{name}</Link></span>)}</p>}
+      <JobState job={job} />
+      {isPaused && <p role="status" className="bad">Paused: nothing is taken, shipped, removed or verified but what you ask for, also after the hub is started again.</p>}
+      {isTaken && (
+        <div className="refused" role="status">
+          <span>Another hub ships to a target as this one: a copy of it, or what it was copied from. This one has stopped there. Which of the two goes on?</span>
+          <button type="button" onClick={() => setResuming("takeOver")}>This one: take over…</button>
+        </div>
+      )}
       {status.value && targets.length === 0 && <Empty command={`ferry serve --backup-target file:///backups`}>This hub keeps no backups. Say where to:</Empty>}
       {targets.length > 0 && (
         <Table label="Targets" rows={targets} rowKey={(one) => one.target} columns={[
@@ -56,7 +58,7 @@ export function Backups({ org }: { org: string }) {
           { head: "Next", number: true, cell: (one) => <Time unix={one.nextSnapshotUnix} /> },
         ]} />
       )}
-      {targets.length > 0 && list.value && backups.length === 0 && <Empty command="ferry backup create">None was taken yet. One is due at the time above, or now:</Empty>}
+      {targets.length > 0 && list.value && backups.length === 0 && <Empty command="ferry backup create">None was taken yet. {isPaused ? "One is taken when you ask for it:" : "One is due at the time above, or now:"}</Empty>}
       {backups.length > 0 && (
         <Table label="Backups" rows={backups.slice(0, 500)} rowKey={(one) => `${one.target} ${one.id}`} columns={[
           { head: "Id", cell: (one) => <code>{one.id}</code> },
@@ -72,8 +74,27 @@ export function Backups({ org }: { org: string }) {
         ]} />
       )}
       {backups.length > 0 && <p className="faint">A whole hub is put back where it is not running: <code>ferry backup restore --help</code></p>}
+      {resuming && <Resume takeOver={resuming === "takeOver"} onDone={() => { setResuming(undefined); status.again(); }} onClose={() => setResuming(undefined)} />}
       {restoring && <Restore backup={restoring} org={org} onBegun={(begun) => { setRestoring(undefined); setJob(begun); }} onClose={() => setRestoring(undefined)} />}
     </>
+  );
+}
+
+/** Has backups go on by themselves after a pause, or in the place of another hub; the hub wants a fresh sign-in for either. */
+function Resume({ takeOver, onDone, onClose }: { takeOver: boolean; onDone: () => void; onClose: () => void }) {
+  const [typed, setTyped] = useState("");
+  const { busy, error, run } = useAction();
+  const submit = () => run(async () => {
+    if (asksAgain()) await prove(typed);
+    await operatorRpc("ResumeBackups", { takeOver });
+    onDone();
+  });
+  return (
+    <Panel open title={takeOver ? "Take over from the other hub" : "Resume backups"} submit={takeOver ? "Take over" : "Resume"} danger={takeOver} busy={busy} error={error}
+      onSubmit={() => void submit()} onClose={onClose}>
+      <p>{takeOver ? "The other one stops there, and is told." : "They are taken, shipped, removed and verified by themselves again."}</p>
+      <Proof value={typed} onChange={setTyped} />
+    </Panel>
   );
 }
 
@@ -86,12 +107,12 @@ function Restore({ backup, org, onBegun, onClose }: { backup: Backup; org: strin
   const [replace, setReplace] = useState(false);
   const [newName, setNewName] = useState("");
   const [confirmName, setConfirmName] = useState("");
-  const [token, setToken] = useState("");
+  const [typed, setTyped] = useState("");
   const { busy, error, run } = useAction();
-  const asks = replace && !isFresh();
   const living = known.value?.databases?.find((one) => one.id === database || one.name === database);
   const submit = () => run(async () => {
-    if (asks) await enter(token.trim());
+    // The hub wants a fresh sign-in of a user, wherever the database goes.
+    if (asksAgain() && (replace || !isOperator())) await prove(typed);
     const where = replace ? { replace, confirmName } : { newName };
     onBegun(await operatorRpc<Job>("RestoreDatabase", { database, backupId: backup.id, ...where }));
   });
@@ -113,9 +134,9 @@ function Restore({ backup, org, onBegun, onClose }: { backup: Backup; org: strin
         <>
           <p>What it holds now goes to the hub’s trash. Its clients are told that it was put back, and sync anew.</p>
           <Field label={`Type ${living?.name ?? "its name"}`}><input name="confirm" required autoComplete="off" value={confirmName} onChange={(event) => setConfirmName(event.target.value)} /></Field>
-          {asks && <Field label="Operator token, once more" hint="It was typed more than 5 minutes ago."><input type="password" name="operator" required autoComplete="off" value={token} onChange={(event) => setToken(event.target.value)} /></Field>}
         </>
       )}
+      {(replace || !isOperator()) && <Proof value={typed} onChange={setTyped} />}
     </Panel>
   );
 }

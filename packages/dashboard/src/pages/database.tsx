@@ -1,5 +1,6 @@
 import { useState } from "react";
-import { rpc, type Database, type Org } from "../api.ts";
+import { post, rpc, type Database, type Org } from "../api.ts";
+import { signInAgain } from "../operator.ts";
 import { go } from "../route.ts";
 import { useAction, useLoad } from "../ui/load.ts";
 import { Copy, Empty, Field, Link, Panel, Refused, Table, Time } from "../ui/parts.tsx";
@@ -73,7 +74,7 @@ export function DatabasePage({ id, tab, rest, orgs }: { id: string; tab: string;
 }
 
 function Overview({ database, role, again }: { database: Database; role: string; again: () => void }) {
-  const [open, setOpen] = useState<"" | "rename" | "delete">("");
+  const [open, setOpen] = useState<"" | "rename" | "fork" | "delete">("");
   const [text, setText] = useState("");
   const [password, setPassword] = useState("");
   const { busy, error, run } = useAction();
@@ -87,9 +88,13 @@ function Overview({ database, role, again }: { database: Database; role: string;
     setOpen("");
     again();
   });
+  const fork = () => run(async () => {
+    const made = await post<{ id: string }>(`/v1/databases/${database.id}/fork`, { name: text });
+    setOpen("");
+    go("databases", made.id);
+  });
   const remove = () => run(async () => {
-    const { whoami } = await rpc<{ whoami: { email: string } }>("Whoami");
-    await rpc("Login", { email: whoami.email, password, label: "dashboard" });
+    await signInAgain(password);
     await rpc("DeleteDatabase", { databaseId: database.id, confirmName: text });
     go("databases");
   });
@@ -117,6 +122,7 @@ function Overview({ database, role, again }: { database: Database; role: string;
       {role === "admin" && (
         <p className="buttons">
           <button type="button" onClick={() => show("rename", database.name)}>Rename</button>
+          {database.seq && <button type="button" onClick={() => show("fork", `${database.name}-copy`)}>Fork</button>}
           <button type="button" className="danger" onClick={() => show("delete", "")}>Delete</button>
         </p>
       )}
@@ -124,6 +130,10 @@ function Overview({ database, role, again }: { database: Database; role: string;
         <Field label="New name" hint="Clients that name the database by its id notice nothing.">
           <input name="name" required autoFocus value={text} onChange={(event) => setText(event.target.value)} />
         </Field>
+      </Panel>
+      <Panel open={open === "fork"} title={`Fork ${database.name}`} submit="Make it" busy={busy} error={error} onSubmit={() => void fork()} onClose={() => setOpen("")}>
+        <p>A new database with all that this one holds now. It has an identity, tokens and keys of its own, and goes its own way.</p>
+        <Field label="Name of the new database"><input name="name" required autoFocus value={text} onChange={(event) => setText(event.target.value)} /></Field>
       </Panel>
       <Panel open={open === "delete"} title={`Delete ${database.name}`} submit="Delete for good" danger busy={busy} error={error}
         disabled={text !== database.name} onSubmit={() => void remove()} onClose={() => setOpen("")}>

@@ -59,6 +59,7 @@ export function DatabasesPage({ org, role }: { org: string; role: string }) {
           { head: "Seq", number: true, cell: (one) => number(one.seq) },
           { head: "Models", cell: (one) => one.lanes?.map((lane) => lane.model).join(", ") || <span className="faint">none yet</span> },
           { head: "Size", number: true, cell: (one) => bytes(one.sizeBytes) },
+          { head: "Connections", number: true, cell: (one) => number(one.connections) },
           { head: "Last activity", number: true, cell: (one) => <Time unix={one.lastActivityUnix} /> },
           { head: "Made", number: true, cell: (one) => <Time unix={one.createdAtUnix} /> },
           { head: "Id", cell: (one) => <code>{one.id}</code> },

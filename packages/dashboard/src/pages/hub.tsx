@@ -1,24 +1,28 @@
-import { useEffect, useState, useSyncExternalStore, type FormEvent } from "react";
+import { useEffect, useMemo, useRef, useState, useSyncExternalStore, type FormEvent } from "react";
 import type { Refusal } from "../api.ts";
 import { enter, forget, isOperator, listen, metrics, operatorRpc } from "../operator.ts";
 import { useAction, useLoad } from "../ui/load.ts";
-import { Field, Link, Refused, Time } from "../ui/parts.tsx";
+import { Copy, Field, Link, Refused, Time } from "../ui/parts.tsx";
 import { Plot, type Point } from "../ui/plot.tsx";
-import { bytes, number } from "../ui/words.ts";
+import { bytes, exact, number, relative } from "../ui/words.ts";
+import { AuditPage } from "./audit.tsx";
 import { Backups } from "./backups.tsx";
+import { Doctor } from "./doctor.tsx";
+import { Lineage } from "./lineage.tsx";
 import { Settings } from "./settings.tsx";
 import { Users } from "./users.tsx";
 
-/** What is the hub's as a whole, for whoever has the operator's token. */
-const TABS = [{ path: "", name: "Numbers" }, { path: "backups", name: "Backups" }, { path: "users", name: "Users" }, { path: "settings", name: "Settings" }];
+/** What is the hub's as a whole: for users who operate it, and for whoever has the operator's token. */
+const TABS = [{ path: "", name: "Numbers" }, { path: "backups", name: "Backups" }, { path: "lineage", name: "Lineage" }, { path: "users", name: "Users" }, { path: "audit", name: "Audit" }, { path: "doctor", name: "Checks" }, { path: "settings", name: "Settings" }];
 
-export function HubPage({ tab, org }: { tab: string; org: string }) {
-  const isIn = useSyncExternalStore(listen, isOperator);
+export function HubPage({ tab, org, operates }: { tab: string; org: string; operates: boolean }) {
+  const hasToken = useSyncExternalStore(listen, isOperator);
+  const isIn = hasToken || operates;
   return (
     <>
       <div className="head">
         <h1>Hub</h1>
-        {isIn && <button type="button" onClick={forget}>Forget the token</button>}
+        {hasToken && <button type="button" onClick={forget}>Forget the token</button>}
       </div>
       {isIn ? (
         <>
@@ -27,7 +31,10 @@ export function HubPage({ tab, org }: { tab: string; org: string }) {
           </nav>
           {tab === "" && <Numbers />}
           {tab === "backups" && <Backups org={org} />}
+          {tab === "lineage" && <Lineage />}
           {tab === "users" && <Users />}
+          {tab === "audit" && <AuditPage org="" role="admin" hub />}
+          {tab === "doctor" && <Doctor />}
           {tab === "settings" && <Settings />}
         </>
       ) : <Enter />}
@@ -44,7 +51,8 @@ function Enter() {
   };
   return (
     <form className="narrow" onSubmit={submit}>
-      <p>Backups and the hub's numbers are the operator's. The token stands in the file <code>operator.token</code> of the hub's data.</p>
+      <p>Backups and the hub's numbers are the operator's. The token stands in the file <code>operator.token</code> of the hub's data. Whoever has it makes a user an operator, who needs it no more:</p>
+      <p className="command"><code>{MAKE_OPERATOR}</code> <Copy text={MAKE_OPERATOR} /></p>
       <Field label="Operator token" hint="It stays in this page for an hour, and is stored nowhere.">
         <input type="password" name="operator" required autoComplete="off" value={typed} onChange={(event) => setTyped(event.target.value)} />
       </Field>
@@ -53,6 +61,8 @@ function Enter() {
     </form>
   );
 }
+
+const MAKE_OPERATOR = "ferry admin user operator you@example.com --on";
 
 const EVERY_MS = 2000;
 const perSecond = (value: number): string => `${value < 10 ? value.toFixed(1) : number(Math.round(value))}/s`;
@@ -105,12 +115,25 @@ function Numbers() {
     };
   }, []);
   const now = live.at(-1);
-  const points = (family: string): Point[] => {
+  /** At which moment all plots are looked at; none: now. */
+  const [moment, setMoment] = useState<number>();
+  const to = now?.at ?? Date.now() / 1000;
+  const step = range > SHORT_STEPS_SECONDS ? 300 : 10;
+  const plots = useMemo(() => PLOTS.map(({ family }) => {
     const kept = past.value?.get(family) ?? [];
-    const from = Math.max(kept.at(-1)?.at ?? 0, Date.now() / 1000 - range);
+    const from = Math.max(kept.at(-1)?.at ?? 0, to - range);
     const all = [...kept, ...live.filter(({ at }) => at > from).map(({ at, values }) => ({ at, value: values.get(family) ?? 0 }))];
     return family.endsWith("_total") ? rates(all) : all;
+  }), [past.value, live, range, to]);
+  // Of a hub that was started later the whole width is what it knows.
+  const from = Math.max(to - range, Math.min(to - 60, ...plots.map((points) => points[0]?.at ?? to)));
+  /** Whether the pointer chose it, which takes it along. */
+  const isPointed = useRef(false);
+  const look = (at: number, byPointer = false) => {
+    isPointed.current = byPointer;
+    setMoment(at >= to - step / 2 ? undefined : Math.round(Math.max(at, from)));
   };
+  const told = moment === undefined ? "now" : `${exact(moment)}, ${relative(moment)}`;
   return (
     <>
       <div className="head">
@@ -120,7 +143,14 @@ function Numbers() {
         </select>
       </div>
       <Refused error={error ?? past.error} again={past.again} />
-      <div className="plots">{PLOTS.map(({ family, title, show }) => <Plot key={family} title={title} points={points(family)} show={show} />)}</div>
+      <div className="line">
+        <input type="range" aria-label="Moment" aria-valuetext={told} min={Math.floor(from)} max={Math.floor(to)} step={step} value={Math.floor(moment ?? to)} onChange={(event) => look(Number(event.target.value))} />
+        <span className="faint">{told}</span>
+        <button type="button" disabled={moment === undefined} onClick={() => setMoment(undefined)}>Now</button>
+      </div>
+      <div className="plots" onPointerLeave={() => isPointed.current && setMoment(undefined)}>
+        {PLOTS.map(({ family, title, show }, place) => <Plot key={family} title={title} points={plots[place]!} show={show} from={from} to={to} gap={step * 3} moment={moment} onMoment={(at) => look(at, true)} />)}
+      </div>
       {now && <dl className="facts">
         <div><dt>Databases</dt><dd>{number(now.values.get("ferry_databases"))}</dd></div>
         <div><dt>Running since</dt><dd><Time unix={now.values.get("process_start_time_seconds")} /></dd></div>

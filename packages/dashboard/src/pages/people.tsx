@@ -44,12 +44,14 @@ function Invitations({ org }: { org: string }) {
   const [email, setEmail] = useState("");
   const [role, setRole] = useState("member");
   const [code, setCode] = useState("");
+  const [mailed, setMailed] = useState(false);
   const form = useAction();
   const action = useAction();
   const invite = () => form.run(async () => {
     const made = await rpc<Invitation>("CreateInvitation", { org, email, role });
     setOpen(false);
     setCode(made.code ?? "");
+    setMailed(made.mailed ?? false);
     invitations.again();
   });
   const revoke = (id: string) => action.run(async () => {
@@ -59,7 +61,7 @@ function Invitations({ org }: { org: string }) {
   return (
     <>
       <div className="head"><h2>Invitations</h2><button type="button" className="primary" onClick={() => setOpen(true)}>Invite</button></div>
-      {code && <Once title="The invitation's code: hand it to whom you invited." secret={code} onClose={() => setCode("")} />}
+      {code && <Once title={mailed ? "The invitation is mailed. This is its code, should the mail not come." : "The invitation's code: hand it to whom you invited."} secret={code} onClose={() => setCode("")} />}
       <Refused error={action.error ?? invitations.error} again={invitations.again} />
       {invitations.value?.length === 0 && <Empty command="ferry invite create someone@example.com">Nobody is invited at the moment. Invite here, or with:</Empty>}
       {!!invitations.value?.length && (

@@ -1,17 +1,20 @@
-import { useState } from "react";
+import { useRef, useState } from "react";
 import { write } from "../act.ts";
 import { get, type Database } from "../api.ts";
 import { cellOf, exactJson, shown } from "../exact.ts";
 import { go } from "../route.ts";
 import { Value } from "../ui/cells.tsx";
 import { useAction, useLoad } from "../ui/load.ts";
-import { Empty, Link, Refused, Table, Time } from "../ui/parts.tsx";
-import { number } from "../ui/words.ts";
+import { Empty, Link, Refused, Table, Time, type Column } from "../ui/parts.tsx";
+import { Reading, Seen, VirtualTable } from "../ui/virtual.tsx";
+import type { Pager } from "../ui/window.ts";
+import { exact, number } from "../ui/words.ts";
 
 type Collection = { app: string; collection: string; records: number; deleted: number };
-type Brief = { id: string; cts: string; data: Record<string, unknown> };
-type Field = { at: string; writer: string };
+type Brief = { id: string; cts: string; deletedAt?: string; deletedBy?: string; data: Record<string, unknown> };
+type Field = { value: unknown; at: string; writer: string };
 type RecordShown = Brief & { deleted: boolean; fields: Record<string, Field> };
+type Entry = { cts: string; changes: { op: string; client: string; fields?: Record<string, { value: unknown }> }[] };
 type Side = { value: unknown; at: string; by: string };
 type Conflict = { id: number; found: string; app: string; collection: string; record: string; field: string; winner: Side; loser: Side };
 
@@ -79,42 +82,64 @@ export function RecordsTab({ database, role, rest }: { database: Database; role:
 function Records(props: { path: string; of: string; app: string; collection: string; record: string; onOpen: (id: string) => void }) {
   const { of } = props;
   const path = `${props.path}/${encodeURIComponent(props.app)}/${encodeURIComponent(props.collection)}`;
-  /** Where the pages before this one began. */
-  const [begins, setBegins] = useState([""]);
-  const after = begins.at(-1)!;
-  const page = useLoad(`${path} ${of} ${after}`, (signal) =>
-    get<{ records: Brief[]; next: string | null }>(`${path}?limit=${PAGE}&after=${encodeURIComponent(after)}&${of}`, signal, exactJson), 3000);
-  const records = page.value?.records ?? [];
-  const fields = [...new Set(records.flatMap((one) => Object.keys(one.data)))];
+  /** Fields of all that was seen: columns do not go as one scrolls. */
+  const seen = useRef(new Set<string>());
+  const [order, setOrder] = useState("newest");
+  const [deleted, setDeleted] = useState("false");
+  const query = `order=${order}&deleted=${deleted}&${of}`;
+  const pager: Pager<Brief, string> = {
+    after: async (after = "", signal) => {
+      const page = await get<{ records: Brief[]; next: string | null }>(`${path}?limit=${PAGE}&after=${encodeURIComponent(after)}&${query}`, signal, exactJson);
+      return { rows: page.records, hasMore: page.next !== null };
+    },
+    keyOf: (one) => order === "id" ? one.id : one.cts,
+  };
+  const columns = (records: Brief[]): Column<Brief>[] => {
+    for (const one of records) for (const field of Object.keys(one.data)) seen.current.add(field);
+    const fields = [...seen.current];
+    return [
+      { head: "Id", cell: (one) => <button type="button" className="value" aria-label={`Open record ${one.id}`} onClick={() => props.onOpen(one.id)}>{one.id}</button> },
+      ...(deleted === "false" ? [] : [{ head: "Deleted", cell: (one: Brief) => one.deletedAt && <><code>{one.deletedBy}</code> <Moment text={one.deletedAt} /></> }]),
+      ...fields.slice(0, FIELDS_MAX).map((field): Column<Brief> => ({ head: field, cell: (one) => field in one.data ? <Value cell={cellOf(one.data[field])} name={field} /> : null })),
+      ...(fields.length > FIELDS_MAX ? [{ head: "…", cell: (one: Brief) => <Value cell={shown(one.data)} name={one.id} /> }] : []),
+      { head: "Taken in", number: true, cell: (one) => <Time unix={unix(one.cts)} /> },
+    ];
+  };
   return (
-    <>
-      <Refused error={page.error} again={page.again} />
-      {!page.value && !page.error && <p className="faint" aria-busy="true">Reading…</p>}
-      {page.value && records.length === 0 && <Empty>All records of this collection are deleted.</Empty>}
-      {props.record && <One path={path} of={of} id={props.record} onClose={() => props.onOpen("")} />}
-      {records.length > 0 && (
-        <Table label={`Records of ${props.collection}`} rows={records} rowKey={(one) => one.id} columns={[
-          { head: "Id", cell: (one) => <button type="button" className="value" aria-label={`Open record ${one.id}`} onClick={() => props.onOpen(one.id)}>{one.id}</button> },
-          ...fields.slice(0, FIELDS_MAX).map((field) => ({ head: field, cell: (one: Brief) => field in one.data ? <Value cell={cellOf(one.data[field])} name={field} /> : null })),
-          ...(fields.length > FIELDS_MAX ? [{ head: "…", cell: (one: Brief) => <Value cell={shown(one.data)} name={one.id} /> }] : []),
-          { head: "Taken in", number: true, cell: (one) => <Time unix={unix(one.cts)} /> },
-        ]} />
+    <VirtualTable label={`Records of ${props.collection}`} id={`${path} ${query}`} pager={pager} columns={columns} everyMs={3000}>
+      {(shown, rows) => (
+        <>
+          <p className="line">
+            <select aria-label="Order" value={order} onChange={(event) => setOrder(event.target.value)}>
+              <option value="newest">Newest first</option>
+              <option value="id">By id</option>
+            </select>
+            <select aria-label="Deleted ones" value={deleted} onChange={(event) => setDeleted(event.target.value)}>
+              <option value="false">Without deleted ones</option>
+              <option value="true">Deleted ones, too</option>
+              <option value="only">Deleted ones</option>
+            </select>
+          </p>
+          <Reading shown={shown} />
+          {shown.isRead && shown.rows.length === 0 && <Empty>There are none of this kind.</Empty>}
+          {props.record && <One path={path} of={of} id={props.record} onClose={() => props.onOpen("")} />}
+          {shown.rows.length > 0 && (
+            <p className="line">
+              <button type="button" disabled={shown.isStart} onClick={() => shown.begin("first")}>First</button>
+              <span className="faint"><Seen shown={shown} /></span>
+            </p>
+          )}
+          {rows}
+        </>
       )}
-      {page.value && (
-        <p className="line">
-          <button type="button" disabled={begins.length === 1} onClick={() => setBegins([""])}>First</button>
-          <button type="button" disabled={begins.length === 1} onClick={() => setBegins(begins.slice(0, -1))}>Previous</button>
-          <button type="button" disabled={page.value.next === null} onClick={() => setBegins([...begins, page.value!.next!])}>Next</button>
-        </p>
-      )}
-    </>
+    </VirtualTable>
   );
 }
 
 function One({ path, of, id, onClose }: { path: string; of: string; id: string; onClose: () => void }) {
   const at = `${path}/${encodeURIComponent(id)}`;
   const record = useLoad(`${at} ${of}`, (signal) => get<RecordShown>(`${at}?${of}`, signal, exactJson), 3000);
-  const history = useLoad(`${at} ${of}`, (signal) => get<{ history?: unknown[]; entries?: unknown[] }>(`${at}/history?${of}`, signal, exactJson), 3000);
+  const history = useLoad(`${at} ${of}`, (signal) => get<{ entries: Entry[] }>(`${at}/history?${of}`, signal, exactJson), 3000);
   const found = record.value;
   return (
     <section className="once" aria-label={`Record ${id}`}>
@@ -123,23 +148,36 @@ function One({ path, of, id, onClose }: { path: string; of: string; id: string; 
       {found && (
         <Table label={`Fields of ${id}`} rows={Object.keys(found.fields)} rowKey={(field) => field} columns={[
           { head: "Field", cell: (field) => field },
-          { head: "Value", cell: (field) => field in found.data ? <Value cell={cellOf(found.data[field])} name={field} /> : <span className="faint">none</span> },
+          { head: "Value", cell: (field) => <Value cell={cellOf(found.fields[field]!.value)} name={field} /> },
           { head: "Written", cell: (field) => <Moment text={found.fields[field]!.at} /> },
           { head: "By", cell: (field) => <code>{found.fields[field]!.writer}</code> },
         ]} />
       )}
-      <History found={history.value} />
+      <History entries={history.value?.entries ?? []} />
     </section>
   );
 }
 
-function History({ found }: { found: { history?: unknown[]; entries?: unknown[] } | undefined }) {
-  const entries = found?.history ?? found?.entries ?? [];
-  if (entries.length === 0) return null;
+/** What was written to a record, field by field, beside what was written there before. */
+function History({ entries }: { entries: Entry[] }) {
+  const known: Record<string, unknown> = {};
+  const rows = entries.toReversed().flatMap(({ cts, changes }) => changes.flatMap(({ op, client, fields = {} }) => Object.entries(fields).map(([field, { value }]) => {
+    const before = known[field];
+    known[field] = value;
+    return { cts, op, client, field, value, before };
+  }))).reverse();
+  if (rows.length === 0) return null;
   return (
     <details>
       <summary>History, {number(entries.length)} {entries.length === 1 ? "entry" : "entries"}, the newest first</summary>
-      <ol className="plain">{entries.map((entry, at) => <li key={at}><Value cell={shown(entry)} name="entry" /></li>)}</ol>
+      <Table label="History" rows={rows.map((row, at) => ({ ...row, at }))} rowKey={(row) => String(row.at)} columns={[
+        { head: "Taken in", cell: (row) => exact(unix(row.cts)) },
+        { head: "By", cell: (row) => <code>{row.client}</code> },
+        { head: "What", cell: (row) => row.op },
+        { head: "Field", cell: (row) => row.field },
+        { head: "Before", cell: (row) => row.before !== undefined && <Value cell={cellOf(row.before)} name={row.field} /> },
+        { head: "Written", cell: (row) => <Value cell={cellOf(row.value)} name={row.field} /> },
+      ]} />
     </details>
   );
 }

@@ -1,8 +1,9 @@
 import { useState } from "react";
 import { rpc, type Database, type Token } from "../api.ts";
 import { More, useList } from "../ui/list.tsx";
-import { useAction } from "../ui/load.ts";
+import { useAction, useLoad } from "../ui/load.ts";
 import { Confirm, Empty, Field, Once, Panel, Refused, Table, Time } from "../ui/parts.tsx";
+import { exact } from "../ui/words.ts";
 
 export const MODELS = ["pages", "events", "records", "ops", "functions"];
 export const OPS = ["read", "write", "admin"];
@@ -27,6 +28,12 @@ export const words = (list: string[] | undefined, otherwise: string): string => 
 export function TokensTab({ database, role }: { database: Database; role: string }) {
   const tokens = useList<Token>(database.id, "ListTokens", "tokens", { database: database.id });
   const [open, setOpen] = useState(false);
+  // Each form begins anew: what was ticked for one token is not for the next.
+  const [round, setRound] = useState(0);
+  const show = () => {
+    setRound(round + 1);
+    setOpen(true);
+  };
   const [secret, setSecret] = useState("");
   const action = useAction();
   const revoke = (id: string) => action.run(async () => {
@@ -37,7 +44,7 @@ export function TokensTab({ database, role }: { database: Database; role: string
     <>
       <div className="head">
         <h2>Sync tokens</h2>
-        <button type="button" className="primary" onClick={() => setOpen(true)}>New token</button>
+        <button type="button" className="primary" onClick={show}>New token</button>
       </div>
       {secret && <Once title="The new token." secret={secret} onClose={() => setSecret("")} />}
       <Refused error={action.error ?? tokens.error} again={tokens.again} />
@@ -49,12 +56,12 @@ export function TokensTab({ database, role }: { database: Database; role: string
           { head: "Models", cell: (one) => words(one.models, "all") },
           { head: "Issued", number: true, cell: (one) => <Time unix={one.issuedUnix} /> },
           { head: "Ends", number: true, cell: (one) => <Time unix={one.expUnix} /> },
-          { head: "Id", cell: (one) => <code>{one.tokenId.slice(0, 8)}</code> },
+          { head: "Id", cell: (one) => <code>…{one.tokenId.slice(-8)}</code> },
           { head: "", cell: (one) => <Confirm label="Revoke" ask="Its clients are cut off." onYes={() => void revoke(one.tokenId)} /> },
         ]} />
       )}
       <More list={tokens} />
-      <Mint database={database} role={role} open={open} onClose={() => setOpen(false)} onMade={(token) => {
+      <Mint key={round} database={database} role={role} open={open} onClose={() => setOpen(false)} onMade={(token) => {
         setOpen(false);
         setSecret(token);
         tokens.again();
@@ -72,6 +79,10 @@ function Mint(props: { database: Database; role: string; open: boolean; onClose:
   const [tables, setTables] = useState("");
   const [network, setNetwork] = useState("");
   const { busy, error, run } = useAction();
+  // A token ends with the session that made it.
+  const who = useLoad("who", (signal) => rpc<{ whoami: { sessionExpUnix?: string } }>("Whoami", {}, signal));
+  const ends = Number(who.value?.whoami.sessionExpUnix ?? 0);
+  const isCut = ends > 0 && ttl > ends - Date.now() / 1000;
   const offered = props.role === "admin" ? OPS : props.role === "viewer" ? ["read"] : ["read", "write"];
   const caveats = [tables && `tbl=${tables}`, network && `ip=${network}`].filter(Boolean);
   const mint = () => run(async () => {
@@ -85,7 +96,7 @@ function Mint(props: { database: Database; role: string; open: boolean; onClose:
       <Field label="Label" hint="Who or what will carry it."><input name="label" autoFocus value={label} onChange={(event) => setLabel(event.target.value)} /></Field>
       <Choices legend="May" of={offered} chosen={ops} onChange={setOps} />
       <Choices legend="In" of={MODELS} chosen={models} onChange={setModels} />
-      <Field label="Lives for">
+      <Field label="Lives for" hint={isCut ? `At the latest it ends with your session, at ${exact(ends)}.` : ""}>
         <select value={ttl} onChange={(event) => setTtl(Number(event.target.value))}>
           {LIFETIMES.map(([seconds, name]) => <option key={seconds} value={seconds}>{name}</option>)}
         </select>
@@ -96,7 +107,7 @@ function Mint(props: { database: Database; role: string; open: boolean; onClose:
         {ops.length === 0 || models.length === 0
           ? "Nothing is left: choose what it may, and in which models."
           : <>Whoever holds it may <b>{ops.join(" and ")}</b> in <b>{models.length === MODELS.length ? "all models" : models.join(", ")}</b> of <b>{database.name}</b>
-            {tables && <>, only what begins with <b>{tables}</b></>}{network && <>, only from <b>{network}</b></>}, for <b>{lifetime}</b>. It opens no other database.</>}
+            {tables && <>, only what begins with <b>{tables}</b></>}{network && <>, only from <b>{network}</b></>}, for <b>{isCut ? "as long as your session" : lifetime}</b>. It opens no other database.</>}
       </p>
     </Panel>
   );

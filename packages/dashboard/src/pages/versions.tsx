@@ -1,9 +1,11 @@
 import { useState } from "react";
-import { base, get, post, rpc, type Database } from "../api.ts";
+import { base, get, post, type Database } from "../api.ts";
+import { signInAgain } from "../operator.ts";
 import { go } from "../route.ts";
 import { useAction, useLoad } from "../ui/load.ts";
 import { Empty, Field, Panel, Refused, Table, Time } from "../ui/parts.tsx";
 import { bytes, exact, number } from "../ui/words.ts";
+import { OwnBackups } from "./own-backups.tsx";
 
 type Version = { version: number; tag: string; time: string; page_size?: number; page_count?: number; pages?: number; bytes?: number };
 type Versions = { versions: Version[]; next: number | null };
@@ -44,8 +46,7 @@ export function VersionsTab({ database, role, again }: { database: Database; rol
     if (id) go("databases", id);
   });
   const restore = () => run(async () => {
-    const { whoami } = await rpc<{ whoami: { email: string } }>("Whoami");
-    await rpc("Login", { email: whoami.email, password, label: "dashboard" });
+    await signInAgain(password);
     await post(`${path}/restore`, { at: open!.of.version }, { "If-Match": `"${newest!.tag}"` });
     setOpen(undefined);
     list.again();
@@ -74,6 +75,7 @@ export function VersionsTab({ database, role, again }: { database: Database; rol
       )}
       {list.value && list.value.next !== null && <p className="line"><button type="button" onClick={() => { setPages(pages + 1); list.again(); }}>More</button></p>}
       {versions.length > 0 && !isReplica && <p className="faint">The hub writes this database: an older state opens as a new database, or as a file. Versions are kept as long as somebody asks for them.</p>}
+      {role === "admin" && <OwnBackups database={database} />}
       <Panel open={open?.what === "fork"} title={`Version ${open?.of.version} as a new database`} submit="Make it" busy={busy} error={error} onSubmit={() => void fork()} onClose={() => setOpen(undefined)}>
         <Field label="Name"><input name="name" required autoFocus value={text} onChange={(event) => setText(event.target.value)} /></Field>
       </Panel>

@@ -8,7 +8,7 @@ export function useKeys(pages: [string, () => void][], help: () => void): void {
   useEffect(() => {
     let afterG = false;
     const press = (event: KeyboardEvent) => {
-      const typing = (event.target as HTMLElement).closest("input, textarea, select, dialog[open]");
+      const typing = (event.target as HTMLElement).closest("input, textarea, select, dialog[open], [data-typing]");
       if (typing || event.metaKey || event.ctrlKey || event.altKey) return;
       const { pages, help } = current.current;
       const page = afterG ? pages.find(([letter]) => letter === event.key) : undefined;

@@ -2,6 +2,7 @@
 
 import { useEffect, useRef, useState, type FormEvent, type MouseEvent, type ReactNode } from "react";
 import type { Refusal } from "../api.ts";
+import { asksAgain, isOperator } from "../operator.ts";
 import { go, href } from "../route.ts";
 import { exact, relative } from "./words.ts";
 
@@ -70,21 +71,35 @@ export function Once({ title, secret, onClose }: { title: string; secret: string
   );
 }
 
-export type Column<T> = { head: string; cell: (row: T) => ReactNode; number?: boolean };
+export type Column<T> = { head: string; note?: string | undefined; cell: (row: T) => ReactNode; number?: boolean | ((row: T) => boolean) };
+
+const isNumber = <T,>({ number }: Column<T>, row: T): boolean => (typeof number === "function" ? number(row) : number === true);
+
+/** The row of heads of a table. */
+export function Heads<T>({ columns, rowIndex }: { columns: Column<T>[]; rowIndex?: number }) {
+  return (
+    <tr aria-rowindex={rowIndex}>
+      {columns.map((column) => <th key={column.head} className={column.number === true ? "number" : ""} scope="col">{column.head}{column.note && <small> {column.note}</small>}</th>)}
+    </tr>
+  );
+}
+
+/** A row of a table. */
+export function Cells<T>({ columns, row, rowIndex }: { columns: Column<T>[]; row: T; rowIndex?: number | undefined }) {
+  return (
+    <tr aria-rowindex={rowIndex}>
+      {columns.map((column) => <td key={column.head} className={isNumber(column, row) ? "number" : ""}>{column.cell(row)}</td>)}
+    </tr>
+  );
+}
 
 export function Table<T>(props: { label: string; rows: T[]; columns: Column<T>[]; rowKey: (row: T) => string }) {
   return (
     <div className="scroll" tabIndex={0} role="region" aria-label={props.label}>
       <table>
-        <thead>
-          <tr>{props.columns.map((column) => <th key={column.head} className={column.number ? "number" : ""} scope="col">{column.head}</th>)}</tr>
-        </thead>
+        <thead><Heads columns={props.columns} /></thead>
         <tbody>
-          {props.rows.map((row) => (
-            <tr key={props.rowKey(row)}>
-              {props.columns.map((column) => <td key={column.head} className={column.number ? "number" : ""}>{column.cell(row)}</td>)}
-            </tr>
-          ))}
+          {props.rows.map((row) => <Cells key={props.rowKey(row)} columns={props.columns} row={row} />)}
         </tbody>
       </table>
     </div>
@@ -93,6 +108,17 @@ export function Table<T>(props: { label: string; rows: T[]; columns: Column<T>[]
 
 export function Field({ label, hint, children }: { label: string; hint?: string; children: ReactNode }) {
   return <label className="field"><span>{label}</span>{children}{hint && <small>{hint}</small>}</label>;
+}
+
+/** Asks once more who is there, before something is taken away. */
+export function Proof({ value, onChange }: { value: string; onChange: (typed: string) => void }) {
+  if (!asksAgain()) return null;
+  const byToken = isOperator();
+  return (
+    <Field label={byToken ? "Operator token, once more" : "Your password"} {...(byToken && { hint: "It was typed more than 5 minutes ago." })}>
+      <input type="password" name="proof" required autoComplete={byToken ? "off" : "current-password"} value={value} onChange={(event) => onChange(event.target.value)} />
+    </Field>
+  );
 }
 
 /** A form that a button opens; Escape closes it. */

@@ -2,23 +2,20 @@
 
 import { isNumber, plain, Value, type Cell } from "./cells.tsx";
 
-/** Where a row's whole values are read again; none: what was told is all there is. */
-export type Whole = (row: number, column: number) => (() => Promise<Cell>) | undefined;
-
-export function Rows(props: { label: string; columns: string[]; types?: string[]; rows: Cell[][]; whole?: Whole }) {
+export function Rows(props: { label: string; columns: string[]; rows: Cell[][] }) {
   const { columns, rows } = props;
   return (
     <div className="scroll grid" tabIndex={0} role="region" aria-label={props.label}>
       <table>
         <thead>
-          <tr>{columns.map((name, at) => <th key={at} scope="col">{name}{props.types?.[at] && <small> {props.types[at].toLowerCase()}</small>}</th>)}</tr>
+          <tr>{columns.map((name, at) => <th key={at} scope="col">{name}</th>)}</tr>
         </thead>
         <tbody>
           {rows.map((row, at) => (
             <tr key={at}>
               {columns.map((name, column) => (
                 <td key={column} className={isNumber(row[column] ?? null) ? "number" : ""}>
-                  <Value cell={row[column] ?? null} name={name} whole={props.whole?.(at, column)} />
+                  <Value cell={row[column] ?? null} name={name} />
                 </td>
               ))}
             </tr>
@@ -29,21 +26,23 @@ export function Rows(props: { label: string; columns: string[]; types?: string[]
   );
 }
 
+/** Gives rows as a file. */
+export function save(name: string, columns: string[], rows: Cell[][], kind: "csv" | "json"): void {
+  const text = kind === "csv" ? csv(columns, rows) : JSON.stringify({ columns, rows });
+  const type = kind === "csv" ? "text/csv;charset=utf-8" : "application/json";
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([text], { type }));
+  link.download = `${name.replace(/[^\w.-]+/g, "_").slice(0, 80) || "rows"}.${kind}`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
 /** Buttons that give what is shown as a file. */
 export function Export({ name, columns, rows }: { name: string; columns: string[]; rows: Cell[][] }) {
-  const save = (kind: "csv" | "json") => {
-    const text = kind === "csv" ? csv(columns, rows) : JSON.stringify({ columns, rows });
-    const type = kind === "csv" ? "text/csv;charset=utf-8" : "application/json";
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([text], { type }));
-    link.download = `${name.replace(/[^\w.-]+/g, "_").slice(0, 80) || "rows"}.${kind}`;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-  };
   return (
     <>
-      <button type="button" disabled={columns.length === 0} onClick={() => save("csv")}>CSV</button>
-      <button type="button" disabled={columns.length === 0} onClick={() => save("json")}>JSON</button>
+      <button type="button" disabled={columns.length === 0} onClick={() => save(name, columns, rows, "csv")}>CSV</button>
+      <button type="button" disabled={columns.length === 0} onClick={() => save(name, columns, rows, "json")}>JSON</button>
     </>
   );
 }

@@ -18,7 +18,7 @@ export declare function applyPage(store: Store, page: Page, asked: State, owner:
 export declare function applyAnswer(store: Store, sent: Outgoing[], answer: PushAnswer, device: string): Promise<Report>;
 /** Begins to take the hub's whole state. */
 export declare function beginResync(store: Store, { reason, epoch }: Resync, asked: State): Promise<void>;
-export declare function restart(state: State, reason: "horizon" | "epoch", epoch?: string): void;
+export declare function restart(state: State, reason: Resync["reason"], epoch?: string): void;
 /** Puts all rows away from their tables, or back into them (REC-65). */
 export declare function park(store: Store, state: State, away: boolean): Promise<void>;
 /** Forgets everything that is known of the hub, and the rows too unless they are to be kept. */

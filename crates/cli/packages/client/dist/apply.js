@@ -107,7 +107,7 @@ const isStale = (state, asked) => state.device !== asked.device || state.pass !=
 export function restart(state, reason, epoch) {
     // A resync for a new epoch that was interrupted keeps its meaning.
     if (state.resync !== "epoch")
-        state.resync = reason;
+        state.resync = reason === "horizon" ? "horizon" : "epoch";
     state.pass += 1;
     state.cursor = "0";
     delete state.head;
@@ -134,7 +134,7 @@ export async function forgetAll(store, state, keepRows) {
     // Rows that are kept are taken up like those from before Ferry.
     Object.assign(state, newState(), { tables: keepRows ? [] : store.tables });
 }
-/** Which fields outlive a resync: unsent and refused ones; for a new epoch all that this device wrote (REC-44). */
+/** Which fields outlive a resync: unsent and refused ones; where the hub may have lost writes all that this device wrote (REC-44). */
 async function retainedFields(store, state) {
     const waiting = new Set();
     if (state.resync) {

@@ -17,10 +17,13 @@ export type Page = {
     cursor: string;
     more: boolean;
 };
-/** In place of any answer: start again from the beginning. */
+/**
+ * In place of any answer: start again from the beginning. `diverged`: the hub was put back to an older state, as the
+ * cursor shows; as after `epoch`, and any word that is not known yet, the device's own writes are sent again.
+ */
 export type Resync = {
     resync: true;
-    reason: "horizon" | "epoch";
+    reason: "horizon" | "epoch" | "diverged";
     epoch: string;
 };
 /** What became of one change of a push. */

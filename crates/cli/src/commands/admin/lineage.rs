@@ -18,7 +18,8 @@ pub(crate) enum Lineage {
     /// Show run, state, what the next start finds, and all breaks; also while the hub runs
     #[command(
         after_help = "Each break: its number, when it was found, of which database (or hub), what showed it, from when \
-        on writes may be lost, the newest number known.\n\nExample:\n  ferry admin lineage show --data-dir /var/lib/ferry"
+        on writes may be lost, the number of the newest commit that it is known to have had.\n\n\
+        Example:\n  ferry admin lineage show --data-dir /var/lib/ferry"
     )]
     Show(Place),
     /// Say that a data directory which was copied is the hub itself: nothing was written anywhere else since

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use ferry_backup::{
-    BackupKey, JobProgress, ListedSnapshot, Repository, TargetAccess, TargetCheck, TargetCheckOutcome,
-    VerifiedDatabase, VerifyMode, check_target, open_target,
+    BackupKey, JobProgress, ListedSnapshot, NewestSnapshot, Repository, TargetAccess, TargetCheck,
+    TargetCheckOutcome, VerifiedDatabase, VerifyMode, check_target, open_target,
 };
 use ferry_core::backup::{
     SnapshotId,
@@ -51,7 +51,7 @@ pub(super) fn snapshot_id(text: &str) -> Result<SnapshotId, Failure> {
 pub(super) fn find(repository: &Repository, id: Option<&str>) -> Result<Manifest, Failure> {
     let found = match id {
         Some(text) => repository.manifest(snapshot_id(text)?),
-        None => repository.newest(Scope::Hub).and_then(|newest| {
+        None => repository.newest_hub().and_then(NewestSnapshot::meant).and_then(|newest| {
             let none = || format!("{} has no backup of a whole hub: name one that it has", repository.url());
             newest.ok_or_else(|| ferry_backup::Error::NotFound(none()))
         }),
@@ -60,12 +60,19 @@ pub(super) fn find(repository: &Repository, id: Option<&str>) -> Result<Manifest
 }
 
 pub(super) async fn list(context: &Context, url: String, database: String) -> Result<(), Failure> {
-    let (rows, ranges) = blocking(move || rows(&url, &database)).await?;
-    print(context, &rows, &ranges)
+    let (rows, ranges, note) = blocking(move || rows(&url, &database)).await?;
+    print(context, &rows, &ranges)?;
+    note.into_iter().for_each(|note| output::note(format_args!("# {note}")));
+    Ok(())
 }
 
-fn rows(url: &str, database: &str) -> Result<(Vec<ListedBackup>, Vec<RestorableRange>), Failure> {
+/// Backups, moments that can be restored, and what is to be known of whose history lies there.
+type Listed = (Vec<ListedBackup>, Vec<RestorableRange>, Option<String>);
+
+fn rows(url: &str, database: &str) -> Result<Listed, Failure> {
     let repository = open(url)?;
+    let history = repository.history().map_err(|error| failure::of(&error))?;
+    let note = repository.history_note().map_err(|error| failure::of(&error))?;
     let mut listed = repository.snapshots().map_err(|error| failure::of(&error))?;
     let ranges = repository.ranges(&listed).map_err(|error| failure::of(&error))?;
     if !database.is_empty() {
@@ -76,10 +83,9 @@ fn rows(url: &str, database: &str) -> Result<(Vec<ListedBackup>, Vec<RestorableR
     }
     let verdicts = repository.verdicts().map_err(|error| failure::of(&error))?;
     let row = |one: &ListedSnapshot| {
-        let is_damaged = verdicts.get(&one.id).is_some_and(|verdict| !verdict.is_whole);
-        ListedBackup::of(one, is_damaged, url)
+        ListedBackup::of(one, one.state(verdicts.get(&one.id).copied(), &history), url)
     };
-    Ok((listed.iter().map(row).collect(), ranges))
+    Ok((listed.iter().map(row).collect(), ranges, note))
 }
 
 /// Writes a new key. What names it is for people; the file is for the hub.
@@ -143,7 +149,7 @@ pub(super) struct ListedBackup {
 }
 
 impl ListedBackup {
-    fn of(listed: &ListedSnapshot, is_damaged: bool, url: &str) -> Self {
+    fn of(listed: &ListedSnapshot, state: &str, url: &str) -> Self {
         let manifest = listed.manifest.as_ref().ok();
         Self {
             id: listed.id.to_string(),
@@ -152,7 +158,7 @@ impl ListedBackup {
             databases: manifest.map_or(0, |manifest| manifest.database_count),
             bytes: manifest.map_or(0, |manifest| manifest.bytes),
             new_bytes: manifest.map_or(0, |manifest| manifest.new_bytes),
-            state: if manifest.is_some() && !is_damaged { "complete" } else { "damaged" }.to_owned(),
+            state: state.to_owned(),
             target: url.to_owned(),
         }
     }
@@ -183,10 +189,26 @@ pub(super) fn print(
     ]);
     for row in rows {
         let bytes = row.bytes.to_string();
-        let (time, of) = (Cell::time(row.time_unix_ms / 1000), (&row.scope).into());
+        let (time, of) = (Cell::moment(row.time_unix_ms), (&row.scope).into());
         table.row([(&row.id).into(), time, of, (&bytes).into(), (&row.state).into(), (&row.target).into()]);
     }
     table.print()?;
+    for ListedBackup { id, target, .. } in rows.iter().filter(|row| row.state == "damaged") {
+        output::note(format_args!(
+            "# {id} in {target} is damaged: ferry backup verify {id} --target {target} tells what of it"
+        ));
+    }
+    for ListedBackup { id, .. } in rows.iter().filter(|row| row.state == "partial") {
+        output::note(format_args!(
+            "# {id} has some databases as an earlier backup does, or not at all: their files could not be read"
+        ));
+    }
+    for ListedBackup { id, target, .. } in rows.iter().filter(|row| row.state == "other") {
+        output::note(format_args!(
+            "# {id} in {target} was taken by another hub that shipped there as this one, before or after it had the target: it leads to \
+             nothing of this one's, no range has it, and only naming it restores it"
+        ));
+    }
     // A backup without what follows it is a moment, which its row tells.
     let spans = ranges.iter().filter(|range| range.from_ms < range.to_ms);
     spans.into_iter().try_for_each(|range| {

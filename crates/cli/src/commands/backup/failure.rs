@@ -10,9 +10,12 @@ use crate::failure::Failure;
 fn code(reason: &str) -> ClientErrorCode {
     match reason {
         "DAMAGED" => ClientErrorCode::Unverified,
-        "TARGET_FOREIGN" | "TARGET_REFUSED" | "OCCUPIED" | "FAILED_PRECONDITION" | "WRONG_KIND" => {
-            ClientErrorCode::Table(Code::FailedPrecondition)
-        }
+        "TARGET_FOREIGN"
+        | "TARGET_TAKEN"
+        | "TARGET_REFUSED"
+        | "OCCUPIED"
+        | "FAILED_PRECONDITION"
+        | "WRONG_KIND" => ClientErrorCode::Table(Code::FailedPrecondition),
         "NOT_FOUND" => ClientErrorCode::Table(Code::NotFound),
         "INVALID_ARGUMENT" | "WRONG_KEY" => ClientErrorCode::Table(Code::InvalidArgument),
         "ALREADY_EXISTS" => ClientErrorCode::Table(Code::AlreadyExists),

@@ -107,16 +107,20 @@ async fn hub(
     (id, moment): (Option<String>, Option<Moment>),
     wanted: impl FnOnce(LogPlan<SnapshotId>) -> HubRestore + Send + 'static,
 ) -> Result<(), Failure> {
-    let (restore, report) = at_target::blocking(move || {
+    let (restore, report, note) = at_target::blocking(move || {
         let repository = at_target::open(&url)?;
         let id = id.as_deref().map(at_target::snapshot_id).transpose()?;
+        // Who names a backup has chosen.
+        let note = if id.is_none() { repository.history_note() } else { Ok(None) };
+        let note = note.map_err(|error| failure::of(&error))?;
         let at = moment.and_then(|Moment(at)| at);
         let restore = wanted(repository.plan(id, at).map_err(|error| failure::of(&error))?);
         let restored = ferry_backup::restore_hub(&repository, &restore, &JobProgress::default());
-        Ok((restore, restored.map_err(|error| failure::of(&error))?))
+        Ok((restore, restored.map_err(|error| failure::of(&error))?, note))
     })
     .await?;
-    let RestoreReport { databases, bytes, time_ms, has_keys, review } = &report;
+    note.into_iter().for_each(|note| output::note(format_args!("# {note}")));
+    let RestoreReport { databases, bytes, time_ms, has_keys, review, unread } = &report;
     let time = UnixMillis(*time_ms).to_string();
     let (id, to) = (restore.plan.base.name.to_string(), restore.to.display().to_string());
     if let Some(Moment(Some(at))) = moment
@@ -127,7 +131,7 @@ async fn hub(
     if context.json {
         return output::json(&json!({
             "id": id, "to": to, "time": time, "databases": databases, "bytes": bytes,
-            "has_keys": has_keys, "review": review,
+            "has_keys": has_keys, "review": review, "unread": unread,
         }));
     }
     output::row(&[&id, &time, &databases.to_string(), &bytes.to_string(), &to])?;
@@ -136,6 +140,13 @@ async fn hub(
             "# keyring.json and operator.token were not in it: the hub makes new ones, and what the old ones signed is void",
         );
     }
+    if !unread.is_empty() {
+        output::note(
+            "# these databases could not be read when the backup was taken: they are of the time that stands behind them, or empty \
+             where none does; an older backup, or the disk that they were on, may have more",
+        );
+        unread.iter().for_each(|line| output::note(format_args!("# {line}")));
+    }
     if !review.is_empty() {
         output::note(
             "# valid again, whatever was revoked since: look through them, and revoke what must not be",
@@ -143,7 +154,7 @@ async fn hub(
         review.iter().for_each(|line| output::note(format_args!("# {line}")));
     }
     output::note(format_args!(
-        "# start the hub with --data-dir {to}; clients are told of what was lost as they connect"
+        "# start the hub with --data-dir {to}, as this user or with the files made its own; clients are told of what was lost as they connect"
     ));
     Ok(())
 }
@@ -172,6 +183,11 @@ async fn database(
         return output::json(
             &json!({ "database": id, "name": entry.name, "root": root, "seq": entry.seq, "time": time }),
         );
+    }
+    if entry.unread.is_some() {
+        output::note(format_args!(
+            "# it could not be read when that backup was taken: this is what was there of {time}, at the latest"
+        ));
     }
     output::row(&[&id, &entry.name, &root])
 }

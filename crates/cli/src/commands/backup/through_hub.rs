@@ -39,6 +39,27 @@ struct Snapshot {
     target: String,
     #[serde(default)]
     has_keys: bool,
+    #[serde(default)]
+    unread: Vec<Unread>,
+}
+
+/// A database whose file could not be read.
+#[derive(Deserialize)]
+struct Unread {
+    id: String,
+    name: String,
+    why: String,
+    of_unix_ms: i64,
+}
+
+impl Unread {
+    fn told(&self) -> String {
+        let instead = match self.of_unix_ms {
+            0 => "nothing of it is in the backup".to_owned(),
+            of => format!("it is in the backup as the target had it, of {} at the latest", UnixMillis(of)),
+        };
+        format!("the database {} ({}) cannot be read: {}; {instead}", self.name, self.id, self.why)
+    }
 }
 
 #[derive(Deserialize)]
@@ -106,8 +127,16 @@ pub(super) async fn create(
         return if context.json { output::json(&job) } else { output::line(&job.id) };
     }
     let (job, found) = wait(hub, job).await?;
+    let told = |snapshot: &Snapshot| {
+        let of = |unread: &Unread| format!("{}: {}", snapshot.target, unread.told());
+        snapshot.unread.iter().map(of).collect::<Vec<_>>()
+    };
+    let unread: Vec<String> = found.snapshots.iter().flat_map(told).collect();
+    let outcome =
+        if unread.is_empty() { Ok(()) } else { Err(failure::of_reason("DAMAGED", unread.join("\n"))) };
     if context.json {
-        return output::json(&job);
+        output::json(&job)?;
+        return outcome;
     }
     let lacks_keys = found.snapshots.iter().any(|snapshot| !snapshot.has_keys);
     for Snapshot { id, new_bytes, target, .. } in &found.snapshots {
@@ -119,7 +148,7 @@ pub(super) async fn create(
              and what the old ones signed is void",
         );
     }
-    Ok(())
+    outcome
 }
 
 pub(super) async fn list(context: &Context, hub: &AdminClient, database: String) -> Result<(), Failure> {
@@ -213,8 +242,27 @@ pub(super) async fn restore(context: &Context, hub: &AdminClient, wanted: Restor
     Ok(())
 }
 
-pub(super) async fn schedule(context: &Context, hub: &AdminClient) -> Result<(), Failure> {
-    let status = hub.get_backup_status(rpc::GetBackupStatusRequest::default()).await?;
+/// What becomes of the schedule.
+pub(super) enum ScheduleChange {
+    Pause,
+    /// Whether it goes on at targets, too, that another hub has taken.
+    Resume(bool),
+}
+
+pub(super) async fn schedule(
+    context: &Context,
+    hub: &AdminClient,
+    change: Option<ScheduleChange>,
+) -> Result<(), Failure> {
+    // That they are paused is what was asked for.
+    let is_pausing = matches!(change, Some(ScheduleChange::Pause));
+    let status = match change {
+        None => hub.get_backup_status(rpc::GetBackupStatusRequest::default()).await?,
+        Some(ScheduleChange::Pause) => hub.pause_backups(rpc::PauseBackupsRequest::default()).await?,
+        Some(ScheduleChange::Resume(take_over)) => {
+            hub.resume_backups(rpc::ResumeBackupsRequest { take_over, ..Default::default() }).await?
+        }
+    };
     if context.json {
         return output::json(&status);
     }
@@ -230,13 +278,15 @@ pub(super) async fn schedule(context: &Context, hub: &AdminClient) -> Result<(),
         Column::extra("LAG"),
     ]);
     for target in &status.targets {
-        let (last, next) = (Cell::time(target.last_snapshot_unix), Cell::time(target.next_snapshot_unix));
+        let moment = |unix: i64| Cell::moment(unix.saturating_mul(1000));
+        let (last, next) = (moment(target.last_snapshot_unix), moment(target.next_snapshot_unix));
         let lag = format!("{}.{:03}s", target.lag_ms / 1000, target.lag_ms % 1000);
         let (state, error) = ((&target.state).into(), (&target.error).into());
         table.row([(&target.target).into(), state, last, next, error, (&lag).into()]);
     }
     table.print()?;
-    match status.targets.iter().find(|target| target.state != "ok") {
+    let is_wanted = |state: &str| state == "ok" || (is_pausing && state == "paused");
+    match status.targets.iter().find(|target| !is_wanted(&target.state)) {
         None => Ok(()),
         Some(late) => Err(Failure::Late(format!("the backups in {} are {}", late.target, late.state))),
     }

@@ -2,9 +2,12 @@
 
 use clap::ValueEnum;
 use ferry_client::admin::{DatabaseName, Direction, TokenWish};
-use ferry_types::{Model, Op};
+use ferry_types::{Model, Op, UnixMillis};
 
-use crate::{context::Context, failure::Failure, output};
+use crate::{context::Context, failure::Failure, output, system::unix_seconds};
+
+/// How far the hub's clock may be behind this one before a token seems to end early.
+const CLOCK_SLACK_SECONDS: i64 = 300;
 
 /// The direction as typed.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -52,11 +55,21 @@ pub(super) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         ttl_seconds: args.ttl_seconds.unwrap_or(0),
         label: args.label,
     };
+    let asked_unix = unix_seconds();
     let minted = admin.issue_sync_token(&database.id, &wish).await?;
     if context.json {
         return output::json(&minted);
     }
     output::line(&minted.token)?;
-    output::note(format_args!("# expires at unix {}", minted.exp_unix));
+    let exp_unix = minted.exp_unix;
+    let at = UnixMillis(exp_unix.saturating_mul(1000));
+    output::note(format_args!("# expires at unix {exp_unix}, {at}"));
+    let wanted = args.ttl_seconds.unwrap_or(0);
+    if exp_unix - asked_unix < wanted - CLOCK_SLACK_SECONDS {
+        output::note(
+            "# earlier than you wanted: a token ends with the session that made it (ferry login begins another), and lives no longer \
+             than the hub's max_sync_token_ttl_seconds",
+        );
+    }
     Ok(())
 }

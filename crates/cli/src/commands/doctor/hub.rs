@@ -61,7 +61,8 @@ fn lineage(config: &Config, findings: &mut Findings) {
         (LineageVerdict::Same, _) => findings.add(
             Level::Warn,
             "lineage",
-            "the file system does not tell when files were made: a copy of the data directory is noticed by clients only.              After putting one back, run: ferry admin lineage restored",
+            "the file system does not tell when files were made: a copy of the data directory is noticed by clients only. \
+             After putting one back, run: ferry admin lineage restored",
         ),
         (LineageVerdict::Moved, _) => findings.add(Level::Ok, "lineage", "the hub was moved, as its operator says"),
         (LineageVerdict::Copied(_), Some(answer)) => {
@@ -75,7 +76,8 @@ fn lineage(config: &Config, findings: &mut Findings) {
             Level::Fail,
             "lineage",
             format!(
-                "{sign}; the hub does not start until you say what it is: ferry admin lineage moved, or restored if clients may                  have seen more than it holds"
+                "{sign}; the hub does not start until you say what it is: ferry admin lineage moved, or restored if clients may \
+                 have seen more than it holds"
             ),
         ),
         (LineageVerdict::Restored(_), _) => {
@@ -100,12 +102,26 @@ async fn port(config: &Config, findings: &mut Findings) {
     }
     let scheme = if config.listener.tls.is_some() { "https" } else { "http" };
     let Ok(server) = format!("{scheme}://{}", reached_at(address)).parse::<ServerUrl>() else { return };
-    let asked = StatusClient::new(&server);
+    let dir = &config.process.data_dir;
+    // Nobody holds it, so that whoever answers is a hub over other data: that all is well here says nothing of that one.
+    let is_elsewhere = !data_dir::is_held(dir).unwrap_or(dir.exists());
+    let elsewhere = format!(
+        "but no hub runs on {}, which is looked at here, and not its data and settings: name those with --data-dir and \
+         --config, such as sudo -u ferry ferry doctor --config /etc/ferry/ferry.toml --data-dir /var/lib/ferry",
+        dir.display()
+    );
     if config.listener.tls.is_some() {
         // The certificate names a host, not this address.
-        return findings.add(Level::Ok, "port", format!("{address} is in use, by the hub if it runs"));
+        return if is_elsewhere {
+            findings.add(Level::Warn, "port", format!("{address} is in use, {elsewhere}"));
+        } else {
+            findings.add(Level::Ok, "port", format!("{address} is in use, by the hub if it runs"));
+        };
     }
-    match asked.ready().await {
+    match StatusClient::new(&server).ready().await {
+        Ok(()) if is_elsewhere => {
+            findings.add(Level::Warn, "port", format!("a hub answers at {address}, {elsewhere}"));
+        }
         Ok(()) => findings.add(Level::Ok, "port", format!("a hub answers at {address}, and is ready")),
         Err(error) => findings.add(
             Level::Fail,

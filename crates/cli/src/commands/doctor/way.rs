@@ -1,6 +1,10 @@
 //! The way from clients to the hub: its public URL, through whatever stands in front, and its certificate.
 
-use ferry_client::{ServerUrl, status::StatusClient, tls};
+use ferry_client::{
+    ServerUrl,
+    status::{RequestArrival, StatusClient},
+    tls,
+};
 use ferry_hub::config::Config;
 use http::{HeaderMap, header};
 
@@ -26,13 +30,13 @@ pub(super) async fn check(config: &Config, findings: &mut Findings) {
         return findings.add(Level::Ok, "public url", text);
     };
     match url.parse::<ServerUrl>() {
-        Ok(server) => through(&server, findings).await,
+        Ok(server) => through(&server, config, findings).await,
         Err(error) => findings.add(Level::Fail, "public url", error.to_string()),
     }
 }
 
 /// Asks the hub as its clients do.
-async fn through(server: &ServerUrl, findings: &mut Findings) {
+async fn through(server: &ServerUrl, config: &Config, findings: &mut Findings) {
     let hub = StatusClient::new(server);
     let answer = match hub.get("/healthz").await {
         Ok(answer) => answer,
@@ -60,6 +64,18 @@ async fn through(server: &ServerUrl, findings: &mut Findings) {
         ),
         Err(error) => findings.add(Level::Fail, "upgrades", error.message),
     }
+    match hub.reach().await {
+        Ok(Some(reach)) => arrival(&reach, config, findings),
+        Ok(None) => findings.add(
+            Level::Warn,
+            "streams",
+            format!(
+                "not looked at: {server}/v1/reach answered otherwise than a hub that has time; ask again, and have the proxy pass \
+                 all paths on"
+            ),
+        ),
+        Err(error) => findings.add(Level::Fail, "streams", error.message),
+    }
     match hub.certificate_ends().await {
         Ok(None) if server.is_loopback() => {}
         Ok(None) => findings.add(
@@ -74,19 +90,52 @@ async fn through(server: &ServerUrl, findings: &mut Findings) {
     }
 }
 
+/// What proxies make of streams and of the client's address.
+fn arrival(reach: &RequestArrival, config: &Config, findings: &mut Findings) {
+    match reach.is_held_back {
+        false => findings.add(Level::Ok, "streams", "events arrive as they are sent"),
+        true => findings.add(
+            Level::Fail,
+            "streams",
+            "the proxy holds answers back until they end, so that nothing arrives live: turn its buffering off (docs/proxies.md)",
+        ),
+    }
+    let client = &reach.client;
+    let (level, text) = if reach.is_forwarded && !reach.is_believed {
+        let text = format!(
+            "the hub takes {client}, the proxy, for every client, and all share its limits: name it in trusted_proxies"
+        );
+        (Level::Warn, text)
+    } else if !reach.is_believed && !config.listener.trusted_proxies.is_empty() {
+        let text = format!(
+            "the hub sees {client}, and nobody of trusted_proxies said whose request it was: have the proxy set \
+             X-Forwarded-For (docs/proxies.md)"
+        );
+        (Level::Warn, text)
+    } else {
+        (Level::Ok, format!("the hub sees this machine as {client}"))
+    };
+    findings.add(level, "client address", text);
+}
+
 /// Compares the clocks of both ends.
 fn skew(headers: &HeaderMap, findings: &mut Findings) {
     let date = headers.get(header::DATE).and_then(|value| value.to_str().ok());
     let told = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok());
     let Some(told) = told.map(|told| told.timestamp().as_second()) else { return };
-    let off = (unix_seconds() - told).abs();
+    let (level, text) = skewed((unix_seconds() - told).abs());
+    findings.add(level, "clock", text);
+}
+
+/// What is to be said of clocks that are so many seconds apart.
+fn skewed(off: i64) -> (Level, String) {
     let text = format!("this clock and that of the answer differ by {off} s");
     if off <= SKEW_WARN_SECONDS {
-        findings.add(Level::Ok, "clock", text);
+        (Level::Ok, text)
     } else if off <= SKEW_FAIL_SECONDS {
-        findings.add(Level::Warn, "clock", format!("{text}: have both synchronised"));
+        (Level::Warn, format!("{text}: have both synchronised"))
     } else {
-        findings.add(Level::Fail, "clock", format!("{text}: set the wrong one right; tokens end by it"));
+        (Level::Fail, format!("{text}: set the wrong one right; tokens end by it"))
     }
 }
 
@@ -99,5 +148,22 @@ fn certificate(whose: &str, ends: i64, findings: &mut Findings) {
             findings.add(Level::Warn, "certificate", format!("{text}: whoever renews it does not"));
         }
         _ => findings.add(Level::Ok, "certificate", text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Verifies: OPR-88
+    #[test]
+    fn clocks_may_be_two_seconds_apart_and_a_minute_is_too_much() {
+        let level = |off| skewed(off).0;
+        assert_eq!(
+            (level(0), level(2), level(3), level(60)),
+            (Level::Ok, Level::Ok, Level::Warn, Level::Warn)
+        );
+        assert_eq!(level(61), Level::Fail);
+        assert!(skewed(61).1.contains("set the wrong one right"));
     }
 }

@@ -120,7 +120,8 @@ impl Authenticator {
         route: Option<&str>,
     ) -> Result<FunctionCredential, FunctionRefusal> {
         let route = route.filter(|name| *name != ANY_DATABASE);
-        let outcome = self.verify_function_caller(credentials, client, route).await;
+        let traced = ferry_trace::span("auth");
+        let outcome = traced.scope(self.verify_function_caller(credentials, client, route)).await;
         let (kind, result) = match &outcome {
             Ok(caller) => (caller.auth.principal.kind().as_str(), "OK"),
             Err(FunctionRefusal::Other(error)) => ("refused", error.reason.as_str()),

@@ -17,9 +17,11 @@ use crate::{
     credentials::{
         functions::{change::tell, reseal::reseal},
         key_ring::Keys,
+        recheck::refuse_demoted,
         secret_files,
     },
     directory::effects::ControlEffect,
+    mail,
     origin::Origin,
 };
 
@@ -74,6 +76,7 @@ impl SigningKeys {
         self.db
             .write(move |transaction| {
                 if let Some((now, origin, action, kid)) = &note {
+                    refuse_demoted(transaction.connection(), origin)?;
                     let target = kid_text(*kid);
                     let mut row = AuditRow::ok(*now, origin, Who::Operator, action, &target);
                     row.detail = json!({ "kid": target });
@@ -82,6 +85,7 @@ impl SigningKeys {
                 for id in reseal(transaction.connection(), &former, ring.signing())? {
                     tell(transaction, id)?;
                 }
+                mail::reseal(transaction.connection(), &former, ring.signing())?;
                 secret_files::write_keys(&data_dir, &file)?;
                 transaction.effect(ControlEffect::KeysChanged(ring));
                 Ok(())

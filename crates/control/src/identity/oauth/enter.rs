@@ -16,6 +16,7 @@ use crate::{
         accounts::Accounts,
         email::email_key,
         new_user::{NewUser, new_user},
+        owner_mail::OwnerMail,
         password_proof::prove_password,
         passwords::has_password,
         sessions::{new_session, opened, refresh::RefreshSession},
@@ -137,7 +138,7 @@ pub(super) async fn link_identity(
         return Err(Error::new(Reason::FailedPrecondition, message));
     }
     let id = IdentityId::from_uuid(accounts.db.next_id(now));
-    let (by, from) = (caller.clone(), origin.clone());
+    let (by, from, owner) = (caller.clone(), origin.clone(), OwnerMail::new(accounts));
     accounts
         .db
         .write_by(caller, move |transaction| {
@@ -170,10 +171,13 @@ pub(super) async fn link_identity(
             row.org_id = Some(by.org_id);
             row.detail = json!({ "provider": provider.as_str() });
             row.insert(connection)?;
+            let what = format!("Another way to sign in ({})", provider.as_str());
+            owner.tell(connection, now, user_id, &what, &from)?;
             transaction.effect(ControlEffect::EmailVerified { user_id });
             Ok(())
         })
         .await?;
+    accounts.db.outbox().wake();
     RefreshSession { caller, origin }.run(accounts).await
 }
 
@@ -201,5 +205,9 @@ fn new_provider_user(
     subject: String,
     now: ferry_types::UnixMillis,
 ) -> NewUser {
-    NewUser { vouched: Some((provider, subject)), ..new_user(db, email, String::new(), now) }
+    NewUser {
+        vouched: Some((provider, subject)),
+        is_verified: true,
+        ..new_user(db, email, String::new(), now)
+    }
 }

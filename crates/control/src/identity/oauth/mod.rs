@@ -24,7 +24,7 @@ use crate::{
     caller::Caller,
     config::{OAuthClient, OAuthConfig},
     credentials::throttling::ThrottleKey,
-    identity::{accounts::Accounts, email::check_email, whoami::Session},
+    identity::{accounts::Accounts, email::check_outline, whoami::Session},
     origin::Origin,
     random,
 };
@@ -256,7 +256,7 @@ impl OAuth {
         let named = self.provider.exchange(provider, &client, pending, code).await;
         let secrets = [code, &pending.verifier, &client.secret];
         let identity = named.map_err(|error| refusal(provider, &error, &secrets))?;
-        let email = check_email(&identity.email).map_err(|_| {
+        let email = check_outline(&identity.email).map_err(|_| {
             let what = oauth::OAuthError::Provider("an e-mail address that is none".to_owned());
             refusal(provider, &what, &[])
         })?;

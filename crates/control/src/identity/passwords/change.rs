@@ -10,8 +10,9 @@ use crate::{
     credentials::recheck::refuse_ended,
     identity::{
         accounts::Accounts,
+        owner_mail::OwnerMail,
         password_proof::prove_password,
-        passwords::store,
+        passwords::{PASSWORD, store},
         users::{email_of, end_credentials},
     },
     origin::Origin,
@@ -41,6 +42,7 @@ impl ChangePassword<'_> {
         prove_password(accounts, &email_of(&accounts.db, caller)?, current, origin).await?;
         let secret = accounts.hash_password(new).await?;
         let (by, origin, now) = (caller.clone(), origin.clone(), accounts.db.now());
+        let owner = OwnerMail::new(accounts);
         let identity_id = IdentityId::from_uuid(accounts.db.next_id(now));
         accounts
             .db
@@ -53,11 +55,14 @@ impl ChangePassword<'_> {
                 row.org_id = Some(by.org_id);
                 row.detail = json!({ "keep_other_sessions": keep_other_sessions });
                 row.insert(connection)?;
+                owner.tell(connection, now, by.user_id, PASSWORD, &origin)?;
                 if !keep_other_sessions {
                     end_credentials(transaction, by.user_id, now, None)?;
                 }
                 Ok(())
             })
-            .await
+            .await?;
+        accounts.db.outbox().wake();
+        Ok(())
     }
 }

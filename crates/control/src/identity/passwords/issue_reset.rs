@@ -6,15 +6,13 @@ use serde_json::json;
 use crate::{
     audit::{AuditRow, Who},
     control_db::ControlDb,
+    credentials::recheck::refuse_demoted,
     identity::{
-        codes::{code_hash, new_code},
+        codes::{RESET_TTL_SECONDS, code_hash, new_code},
         users::{find_user, forget_resets, user_not_found},
     },
     origin::Origin,
 };
-
-/// Life of a code that resets a password (PWD-06), seconds.
-const RESET_TTL_SECONDS: i64 = 3600;
 
 /// A code that resets a password.
 #[derive(Clone, Debug)]
@@ -35,7 +33,7 @@ pub struct IssuePasswordReset<'a> {
 
 impl IssuePasswordReset<'_> {
     /// # Errors
-    /// `user not found`.
+    /// `user not found`; a caller who operates the hub no longer.
     pub async fn run(self, db: &ControlDb) -> Result<ResetCode> {
         let Self { email, origin } = self;
         let (email, origin, now) = (email.to_owned(), origin.clone(), db.now());
@@ -43,6 +41,7 @@ impl IssuePasswordReset<'_> {
         let (hash, exp_unix) = (code_hash(&code), now.as_secs() + RESET_TTL_SECONDS);
         db.write(move |transaction| {
             let connection = transaction.connection();
+            refuse_demoted(connection, &origin)?;
             let user_id = find_user(connection, &email)?.ok_or_else(user_not_found)?.to_string();
             forget_resets(connection, &user_id)?;
             connection

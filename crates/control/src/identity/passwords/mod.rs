@@ -1,14 +1,18 @@
-//! New passwords for accounts that exist: by whoever knows the old one, or with a code of the operator.
+//! New passwords for accounts that exist: by whoever knows the old one, or with a code of the operator or of a mail.
 
 pub(crate) mod change;
 pub(crate) mod issue_reset;
 pub(crate) mod pool;
+pub(crate) mod request_reset;
 pub(crate) mod reset;
 
 use ferry_types::{UserId, id::IdentityId};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::identity::users::forget_resets;
+
+/// What was changed, as a mail says it.
+pub(crate) const PASSWORD: &str = "The password";
 
 /// Stores the password; a user who had none now has one.
 pub(super) fn store(

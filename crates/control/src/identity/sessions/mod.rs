@@ -18,6 +18,8 @@ use crate::{
     random,
 };
 
+/// What sessions of the dashboard are called.
+const DASHBOARD_LABEL: &str = "dashboard";
 /// Addresses that are remembered of an account, the newest.
 const LOGIN_CLIENTS_MAX: usize = 32;
 
@@ -30,12 +32,14 @@ pub(crate) struct NewSession {
     pub(crate) ip: ClientIp,
     pub(crate) now: UnixMillis,
     pub(crate) expires_unix: i64,
+    /// Whether no refresh makes it live longer.
+    pub(crate) is_final: bool,
 }
 
 impl NewSession {
     pub(crate) fn insert(&self, connection: &Connection) -> ferry_sqlite::Result<()> {
-        let sql = "INSERT INTO sessions(id, user_id, label, ip, created, last_seen, expires)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)";
+        let sql = "INSERT INTO sessions(id, user_id, label, ip, created, last_seen, expires, ends)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7)";
         connection.prepare_cached(sql)?.execute(rusqlite::params![
             self.session_id.to_string(),
             self.user_id.to_string(),
@@ -43,6 +47,7 @@ impl NewSession {
             self.ip.to_string(),
             self.now.0,
             self.expires_unix * 1000,
+            self.is_final.then_some(self.expires_unix * 1000),
         ])?;
         self.remember_client(connection)
     }
@@ -92,7 +97,7 @@ pub(crate) async fn logged_in_at(db: &ControlDb, caller: &Caller) -> Result<Unix
     .await
 }
 
-/// A session of `user_id` from now on.
+/// A session of `user_id` from now on. One that the dashboard opens ends when that says, and is told by its label.
 pub(crate) fn new_session(
     db: &ControlDb,
     ttl_seconds: i64,
@@ -101,7 +106,11 @@ pub(crate) fn new_session(
     origin: &Origin,
     now: UnixMillis,
 ) -> NewSession {
+    let is_final = origin.session_max_seconds.is_some();
+    let ttl_seconds = origin.session_max_seconds.map_or(ttl_seconds, |most| ttl_seconds.min(most));
+    let label = if label.is_empty() && is_final { DASHBOARD_LABEL } else { label };
     NewSession {
+        is_final,
         session_id: SessionId::from_uuid(db.next_id(now)),
         user_id,
         label: label.to_owned(),

@@ -18,7 +18,7 @@ use crate::{
 const SESSION_MAX_SECONDS: i64 = 30 * 24 * 3600;
 
 /// Another token of the caller's session, with its caveats, that lives a full session's life from now on,
-/// but not past 30 days after the login (TOK-07). The token it was called with stays good for its time.
+/// but not past 30 days after the login (TOK-07), nor past the end of one that the dashboard opened (OPR-52). The token it was called with stays good for its time.
 pub struct RefreshSession<'a> {
     /// Who asks.
     pub caller: &'a Caller,
@@ -41,10 +41,12 @@ impl RefreshSession<'_> {
                 let connection = transaction.connection();
                 refuse_ended(connection, by.session_id, by.user_epoch)?;
                 let id = by.session_id.to_string();
-                let created_ms: i64 = connection
-                    .prepare_cached("SELECT created FROM sessions WHERE id = ?1")?
-                    .query_row([&id], |row| row.get(0))?;
+                let (created_ms, ends_ms): (i64, Option<i64>) = connection
+                    .prepare_cached("SELECT created, ends FROM sessions WHERE id = ?1")?
+                    .query_row([&id], |row| Ok((row.get(0)?, row.get(1)?)))?;
                 let expires_unix = extended(&stored, UnixMillis(created_ms))?;
+                let expires_unix =
+                    expires_unix.min(ends_ms.map_or(i64::MAX, |ends| UnixMillis(ends).as_secs()));
                 connection
                     .prepare_cached(
                         "UPDATE sessions SET last_seen = ?2, expires = max(expires, ?3) WHERE id = ?1",

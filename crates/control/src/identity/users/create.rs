@@ -24,7 +24,7 @@ pub struct CreateUser<'a> {
 
 impl CreateUser<'_> {
     /// # Errors
-    /// Bad e-mail or password, e-mail taken, `BUSY`.
+    /// Bad e-mail or password, e-mail taken, `BUSY`; a caller who operates the hub no longer.
     pub async fn run(self, accounts: &Accounts) -> Result<UserId> {
         let Self { email, password, origin } = self;
         let email = check_email(email)?.to_owned();
@@ -32,7 +32,7 @@ impl CreateUser<'_> {
         let secret = accounts.hash_password(password).await?;
         let user = new_user(&accounts.db, email, secret, accounts.db.now());
         let user_id = user.user_id;
-        store_user(&accounts.db, user, origin).await?;
+        store_user(accounts, user, origin).await?;
         Ok(user_id)
     }
 }

@@ -5,6 +5,7 @@ use ferry_types::Result;
 use crate::{
     audit::{AuditRow, Who},
     control_db::ControlDb,
+    credentials::recheck::refuse_demoted,
     identity::users::{end_credentials, find_user, user_not_found},
     origin::Origin,
 };
@@ -21,11 +22,12 @@ pub struct DisableUser<'a> {
 
 impl DisableUser<'_> {
     /// # Errors
-    /// `user not found`.
+    /// `user not found`; a caller who operates the hub no longer.
     pub async fn run(self, db: &ControlDb) -> Result<()> {
         let Self { user, disabled, origin } = self;
         let (user, origin, now) = (user.to_owned(), origin.clone(), db.now());
         db.write(move |transaction| {
+            refuse_demoted(transaction.connection(), &origin)?;
             let user_id = find_user(transaction.connection(), &user)?.ok_or_else(user_not_found)?;
             end_credentials(transaction, user_id, now, Some(disabled))?;
             let action = if disabled { "user.disable" } else { "user.enable" };

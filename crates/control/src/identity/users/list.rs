@@ -18,6 +18,8 @@ pub struct UserInfo {
     pub is_email_verified: bool,
     /// Whether the user is locked out.
     pub is_disabled: bool,
+    /// Whether the user may operate the hub.
+    pub is_operator: bool,
     /// When the account was made.
     pub created: UnixMillis,
     /// The newest login or refresh of a session that still stands or has ended lately.
@@ -45,7 +47,7 @@ impl ListUsers<'_> {
         let users = db
             .read(move |connection| {
                 let sql = "SELECT id, email, email_verified, disabled, created,
-                               (SELECT max(last_seen) FROM sessions WHERE user_id = users.id)
+                               (SELECT max(last_seen) FROM sessions WHERE user_id = users.id), operator
                            FROM users WHERE id > ?1 AND (?2 = '' OR instr(lower(email), ?2) > 0)
                            ORDER BY id LIMIT ?3";
                 let mut statement = connection.prepare_cached(sql)?;
@@ -57,6 +59,7 @@ impl ListUsers<'_> {
                         email: row.get(1)?,
                         is_email_verified: row.get(2)?,
                         is_disabled: row.get(3)?,
+                        is_operator: row.get(6)?,
                         created: UnixMillis(row.get(4)?),
                         last_seen: row.get::<_, Option<i64>>(5)?.map(UnixMillis),
                     });

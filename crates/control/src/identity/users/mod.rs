@@ -4,9 +4,10 @@ pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod disable;
 pub(crate) mod list;
+pub(crate) mod operator;
 
 use ferry_sqlite::Transaction;
-use ferry_types::{Error, Reason, Result, UnixMillis, UserId};
+use ferry_types::{Error, OrgId, Reason, Result, UnixMillis, UserId};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::{
@@ -55,11 +56,28 @@ pub(crate) fn find_user(connection: &Connection, id_or_email: &str) -> ferry_sql
     rows.next()?.map(|row| parsed(row, 0)).transpose()
 }
 
-/// Voids the codes that reset the user's password.
+/// The user of an e-mail and its personal organisation, for the audit trail.
+pub(crate) fn find_account_of(
+    connection: &Connection,
+    email_key: &str,
+) -> ferry_sqlite::Result<Option<(UserId, OrgId)>> {
+    let sql = "SELECT users.id, organizations.id FROM users
+               JOIN organizations ON owner_user_id = users.id AND personal WHERE email_key = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([email_key])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    Ok(Some((parsed(row, 0)?, parsed(row, 1)?)))
+}
+
+/// Voids the codes that reset the user's password, also of mails that wait: one may have arrived though nobody said so, and
+/// its code would live anew when it is sent once more.
 pub(crate) fn forget_resets(connection: &Connection, user_id: &str) -> ferry_sqlite::Result<()> {
-    connection
-        .prepare_cached("DELETE FROM password_resets WHERE json_extract(payload, '$.user_id') = ?1")?
-        .execute([user_id])?;
+    for sql in [
+        "DELETE FROM password_resets WHERE json_extract(payload, '$.user_id') = ?1",
+        "DELETE FROM outbox WHERE kind = 'reset' AND address_key = (SELECT email_key FROM users WHERE id = ?1)",
+    ] {
+        connection.prepare_cached(sql)?.execute([user_id])?;
+    }
     Ok(())
 }
 

@@ -1,20 +1,12 @@
-use std::collections::BTreeSet;
-
-use ferry_types::UnixMillis;
-use proptest::prelude::*;
+use ferry_types::RunId;
 
 use super::*;
-use crate::backup::{
-    SnapshotId,
-    retention::{Retention, kept},
-};
 
-const RUN: RunId = RunId([1; 8]);
-const HOUR_MS: i64 = 3_600_000;
+const RUN: RunId = RunId(0x0101_0101_0101_0101);
 
 fn object(interval: u64, part: u32, times: Option<(i64, i64)>) -> LogObject {
     let times = times.map(|(from_ms, to_ms)| IntervalTimes { from_ms, to_ms });
-    LogObject { run: RUN, interval, part, times }
+    LogObject { span: LogSpan::of(RUN, interval), part, times }
 }
 
 fn contents(objects: &[LogObject]) -> LogContents {
@@ -28,12 +20,14 @@ fn intervals(ends: &[(u64, i64)]) -> LogContents {
 }
 
 fn base(time_ms: i64, interval: u64, name: u32) -> LogBase<u32> {
-    LogBase { time_ms, log: Some(LogStart { run: RUN, interval }), name }
+    LogBase { time_ms, log: Some(LogStart { run: RUN, interval }), name, shipped: None }
 }
 
-fn reached(plan: Result<LogPlan<u32>, NearestMoments>) -> Result<(u32, i64), (Option<i64>, Option<i64>)> {
-    plan.map(|plan| (plan.base.name, plan.reached_ms()))
-        .map_err(|nearest| (nearest.before_ms, nearest.after_ms))
+fn reached(plan: Result<LogPlan<u32>, UnreachedMoment>) -> Result<(u32, i64), (Option<i64>, Option<i64>)> {
+    plan.map(|plan| (plan.base.name, plan.reached_ms())).map_err(|unreached| match unreached {
+        UnreachedMoment::NotKept(nearest) => (nearest.before_ms, nearest.after_ms),
+        UnreachedMoment::Lost(..) => panic!("{unreached:?}"),
+    })
 }
 
 #[test]
@@ -51,6 +45,8 @@ fn names_of_objects_are_read_as_they_are_written() {
         "log/0101010101010101/x/0000000007.00000.5-9",
         "packs/0101010101010101/0000000007.00000.5-9",
         "log/0101010101010101/0000000007.00000",
+        "log/0101010101010101/0000000009-0000000007.00000.5-9",
+        "log/0101010101010101/0000000007-0000000007.00000.5-9",
         "",
     ] {
         assert!(bad.parse::<LogObject>().is_err(), "{bad}");
@@ -105,131 +101,147 @@ fn while_nothing_is_written_snapshots_follow_each_other_without_a_gap() {
     assert_eq!(reached(log.plan(&bases, Some(300))), Ok((1, 100)));
     assert_eq!(reached(log.plan(&bases, Some(650))), Ok((2, 400)));
     // One without a log is a moment.
-    let alone = [LogBase { time_ms: 10, log: None, name: 9 }];
+    let alone = [LogBase { time_ms: 10, log: None, name: 9, shipped: None }];
     assert_eq!(log.ranges(&alone), [RestorableRange { from_ms: 10, to_ms: 10 }]);
 }
 
-/// A hub that runs, is killed, loses its target for a while, and prunes now and then.
-struct World {
-    now_ms: i64,
-    runs: u8,
-    next: u64,
-    objects: BTreeSet<String>,
-    bases: Vec<LogBase<SnapshotId>>,
-    ever_objects: BTreeSet<String>,
-    ever_bases: Vec<LogBase<SnapshotId>>,
+fn marked(log: &LogContents, marks: &[LogMark]) -> LogContents {
+    let mut names: Vec<String> =
+        log.intervals().flat_map(LogInterval::objects).map(|object| object.to_string()).collect();
+    names.extend(marks.iter().map(ToString::to_string));
+    LogContents::of(names.iter().map(String::as_str))
 }
 
-impl World {
-    fn run(&self) -> RunId {
-        RunId([self.runs; 8])
-    }
+fn span(first: u64, last: u64) -> LogSpan {
+    LogSpan { run: RUN, first, last }
+}
 
-    fn ship(&mut self) {
-        let times = Some(IntervalTimes { from_ms: self.now_ms - 10, to_ms: self.now_ms });
-        let name = LogObject { run: self.run(), interval: self.next, part: 0, times }.to_string();
-        self.objects.insert(name.clone());
-        self.ever_objects.insert(name);
-        self.next += 1;
-    }
+fn spans(lost: &[LostIntervals]) -> Vec<(u64, u64)> {
+    lost.iter().map(|lost| (lost.span.first, lost.span.last)).collect()
+}
 
-    fn snapshot(&mut self) {
-        let log = Some(LogStart { run: self.run(), interval: self.next });
-        let id = SnapshotId::new(UnixMillis(self.now_ms), 0);
-        let base = LogBase { time_ms: self.now_ms + 1, log, name: id };
-        self.bases.push(base);
-        self.ever_bases.push(base);
+#[test]
+fn marks_are_read_as_they_are_written() {
+    let marks = [
+        LogMark::Head(span(1, 7), 9),
+        LogMark::Head(span(7, 7), -9),
+        LogMark::Pruned(LogStart { run: RUN, interval: 7 }),
+    ];
+    for mark in marks {
+        assert_eq!(mark.to_string().parse(), Ok(mark));
+        assert!(mark.to_string().parse::<LogObject>().is_err(), "{mark}");
     }
-
-    fn prune(&mut self, days: u32) {
-        let log = LogContents::of(self.objects.iter().map(String::as_str));
-        let all: BTreeSet<SnapshotId> = self.bases.iter().map(|base| base.name).collect();
-        let keep = Retention { last: 1, hourly: 0, daily: 3, weekly: 2, monthly: 2 };
-        let mut stays = kept(&keep, &all);
-        let retained = log.retained(&self.bases, &stays, (self.now_ms, days));
-        stays.extend(&retained.needed);
-        self.bases.retain(|base| stays.contains(&base.name));
-        for object in retained.removed.iter().flat_map(LogInterval::objects) {
-            assert!(self.objects.remove(&object.to_string()));
-        }
-    }
-
-    fn check(&self, days: u32) -> Result<(), TestCaseError> {
-        let log = LogContents::of(self.objects.iter().map(String::as_str));
-        let ever = LogContents::of(self.ever_objects.iter().map(String::as_str));
-        let cut = self.now_ms - i64::from(days) * 24 * HOUR_MS;
-        let mut needed = BTreeSet::new();
-        for interval in ever.intervals.values().filter(|interval| interval.times.to_ms >= cut) {
-            let at = Some(interval.times.to_ms);
-            let Ok(full) = ever.plan(&self.ever_bases, at) else { continue };
-            if full.intervals.last() != Some(interval) {
-                continue;
-            }
-            let pruned = log.plan(&self.bases, at);
-            let last = pruned.as_ref().ok().and_then(|plan| plan.intervals.last());
-            prop_assert_eq!(last, Some(interval), "{:?}", pruned);
-            needed
-                .extend(pruned.into_iter().flat_map(|plan| plan.intervals).map(|one| (one.run, one.number)));
-        }
-        let oldest = log.plan(&self.bases, Some(cut)).into_iter().flat_map(|plan| plan.intervals);
-        needed.extend(oldest.map(|one| (one.run, one.number)));
-        // What no restore of the last days reads is gone, but for what a snapshot may yet lead to.
-        for interval in log.intervals.values() {
-            let is_young = interval.times.to_ms >= self.now_ms - GARBAGE_MS;
-            prop_assert!(is_young || needed.contains(&(interval.run, interval.number)), "{interval:?}");
-        }
-        // Each range that is listed restores, at both of its ends.
-        for range in log.ranges(&self.bases) {
-            prop_assert!(log.plan(&self.bases, Some(range.from_ms)).is_ok());
-            prop_assert!(log.plan(&self.bases, Some(range.to_ms)).is_ok());
-        }
-        Ok(())
+    assert_eq!(contents(&[object(1, 0, Some((1, 2)))]).marks().count(), 0);
+    for bad in [
+        "log/0101010101010101/0000000001-0000000007.head",
+        "log/0101010101010101/0000000001-0000000007.head.x",
+        "log/0101010101010101/0000000001-0000000007.pruned",
+        "log/0101010101010101/0000000001.tail.5",
+    ] {
+        assert!(bad.parse::<LogMark>().is_err(), "{bad}");
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Happens {
-    Ship,
-    Snapshot,
-    Restart,
-    Gap,
-    Prune,
-}
-
-fn happens() -> impl Strategy<Value = Happens> {
-    prop_oneof![
-        30 => Just(Happens::Ship),
-        6 => Just(Happens::Snapshot),
-        1 => Just(Happens::Restart),
-        1 => Just(Happens::Gap),
-        4 => Just(Happens::Prune),
-    ]
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
-    // Verifies: OPR-09
-    #[test]
-    fn two_hundred_days_of_prunes_leave_all_that_the_last_days_need_and_nothing_else(
-        steps in prop::collection::vec((happens(), 1_i64..12), 800), days in 1_u32..10
-    ) {
-        let mut world = World {
-            now_ms: 1_795_910_400_000, runs: 1, next: 1, objects: BTreeSet::new(), bases: Vec::new(),
-            ever_objects: BTreeSet::new(), ever_bases: Vec::new(),
-        };
-        for (happens, hours) in steps {
-            world.now_ms += hours * HOUR_MS;
-            match happens {
-                Happens::Ship => world.ship(),
-                Happens::Snapshot => world.snapshot(),
-                // A start takes one, unless it is killed before.
-                Happens::Restart => (world.runs, world.next) = (world.runs.wrapping_add(1), 1),
-                Happens::Gap => world.next += 1,
-                Happens::Prune => {
-                    world.prune(days);
-                    world.check(days)?;
-                }
-            }
-        }
+// Verifies: OPR-09, OPR-10, OPR-21
+#[test]
+fn what_was_there_and_is_gone_is_lost_and_no_moment_behind_it_is_reached_silently() {
+    let all = [(1, 100), (2, 200), (3, 300), (4, 400)];
+    let bases = [base(50, 1, 1)];
+    assert_eq!(intervals(&all).lost(&bases), []);
+    // In the middle, what lies behind it says so; at the end a mark, or the next snapshot.
+    let without =
+        |gone: u64| intervals(&all.iter().filter(|(number, _)| *number != gone).copied().collect::<Vec<_>>());
+    let lost = without(2).lost(&bases);
+    assert_eq!(lost, [LostIntervals { span: span(2, 2), after_ms: Some(100), before_ms: Some(295) }]);
+    assert_eq!(spans(&without(1).lost(&bases)), [(1, 1)]);
+    assert_eq!(without(4).lost(&bases), []);
+    let head = marked(&without(4), &[LogMark::Head(span(1, 4), 400)]);
+    assert_eq!(head.lost(&bases), [LostIntervals { span: span(4, 4), after_ms: Some(300), before_ms: None }]);
+    let told = [base(50, 1, 1), LogBase { shipped: Some(span(1, 4)), ..base(450, 5, 2) }];
+    assert_eq!(spans(&without(4).lost(&told)), [(4, 4)]);
+    // Another run may say it, whose snapshot it is.
+    let other = LogStart { run: RunId(0x0202_0202_0202_0202), interval: 1 };
+    let told_later =
+        [base(50, 1, 1), LogBase { log: Some(other), shipped: Some(span(1, 4)), ..base(900, 1, 2) }];
+    assert_eq!(spans(&without(4).lost(&told_later)), [(4, 4)]);
+    // The nearest before it is named, and reached by its name alone.
+    for at in [None, Some(301), Some(9_999)] {
+        let Err(UnreachedMoment::Lost(lost, nearest)) = head.plan(&bases, at) else { panic!("{at:?}") };
+        assert_eq!((lost.span, nearest.before_ms), (span(4, 4), Some(300)), "{at:?}");
     }
+    assert_eq!(reached(head.plan(&bases, Some(300))), Ok((1, 300)));
+    // A snapshot behind it is the newest again; what it closes stays lost.
+    assert_eq!(reached(without(4).plan(&told, None)), Ok((2, 450)));
+    let Err(UnreachedMoment::Lost(lost, _)) = without(4).plan(&told, Some(420)) else { panic!() };
+    assert_eq!(lost.span, span(4, 4));
+}
+
+#[test]
+fn what_was_never_there_or_was_pruned_is_not_lost() {
+    // A target was away: nobody says that 3 was ever there.
+    let log = intervals(&[(1, 100), (2, 200), (4, 400)]);
+    let bases = [base(50, 1, 1), LogBase { shipped: Some(span(1, 2)), ..base(350, 4, 2) }];
+    assert_eq!(log.lost(&bases), []);
+    assert!(matches!(log.plan(&bases, Some(250)), Err(UnreachedMoment::NotKept(_))));
+    // As an older hub wrote it.
+    assert_eq!(log.lost(&[base(50, 1, 1), base(350, 4, 2)]), []);
+    let pruned = LogMark::Pruned(LogStart { run: RUN, interval: 4 });
+    let log = marked(&intervals(&[(4, 400)]), &[pruned, LogMark::Head(span(1, 5), 500)]);
+    assert_eq!(spans(&log.lost(&[base(50, 1, 1), base(350, 4, 2)])), [(5, 5)]);
+}
+
+#[test]
+fn intervals_that_were_merged_count_as_those_that_they_have_in_them() {
+    let merged =
+        LogObject { span: span(2, 4), part: 0, times: Some(IntervalTimes { from_ms: 195, to_ms: 400 }) };
+    let single = |number: u64, end: i64| object(number, 0, Some((end - 5, end)));
+    let whole = [single(1, 100), single(2, 200), single(3, 300), single(4, 400), single(5, 500)];
+    // While parts are still there, and when some or all are gone.
+    for gone in 1..=4 {
+        let left = whole.iter().filter(|one| !(2..=gone).contains(&one.span.first));
+        let log = contents(&left.copied().chain([merged]).collect::<Vec<_>>());
+        let bases = [base(50, 1, 1), base(250, 3, 2)];
+        assert_eq!((log.count(), log.lost(&bases)), (3, vec![]), "{gone}");
+        assert_eq!(reached(log.plan(&bases[..1], Some(350))), Ok((1, 100)));
+        assert_eq!(reached(log.plan(&bases, Some(350))), Ok((2, 250)));
+        assert_eq!(reached(log.plan(&bases[1..], Some(450))), Ok((2, 400)));
+        assert_eq!(reached(log.plan(&bases, None)), Ok((2, 500)));
+    }
+    // One that is not whole is none.
+    let unfinished = LogObject { times: None, ..merged };
+    let log = contents(&whole.iter().copied().chain([unfinished]).collect::<Vec<_>>());
+    assert_eq!((log.count(), log.unfinished.len()), (5, 1));
+}
+
+// Verifies: OPR-09
+#[test]
+fn seconds_become_minutes_after_an_hour_and_hours_after_a_day_as_far_as_they_are_small() {
+    const HOUR_MS: i64 = 3_600_000;
+    // Every 20 seconds for two hours; the 100th is missing.
+    let all: Vec<(u64, i64)> = (0..360)
+        .map(|n| (n + 1, i64::try_from(n).unwrap() * 20_000 + 5))
+        .filter(|(n, _)| *n != 100)
+        .collect();
+    let log = intervals(&all);
+    let small = |_: &LogInterval| 1_000;
+    assert_eq!(log.merges(HOUR_MS, small), []);
+    // The first minute is over for an hour.
+    let first = log.merges(HOUR_MS + 60_000, small);
+    assert_eq!(
+        first.iter().map(LogMerge::whole).collect::<Vec<_>>(),
+        [(span(1, 3), IntervalTimes { from_ms: 0, to_ms: 40_005 })]
+    );
+    let minutes = log.merges(2 * HOUR_MS, small);
+    assert_eq!(minutes.len(), 60);
+    assert!(minutes.iter().all(|merge| !merge.whole().0.has(100)), "what is missing is not bridged");
+    let hours: Vec<(u64, u64)> = log
+        .merges(30 * HOUR_MS, small)
+        .iter()
+        .map(|merge| (merge.whole().0.first, merge.whole().0.last))
+        .collect();
+    assert_eq!(hours, [(1, 99), (101, 180), (181, 360)]);
+    // What is large stays as it is.
+    let large = |interval: &LogInterval| if interval.span.first == 2 { MERGED_BYTES } else { 1_000 };
+    let minute = log.merges(HOUR_MS + 60_000, large);
+    assert_eq!(minute, []);
 }

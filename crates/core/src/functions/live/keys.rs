@@ -8,6 +8,9 @@ pub const KEY_TEXT_MAX_BYTES: usize = 128;
 /// Ranges of a table that are told apart in one result; beyond it it depends on all rows.
 pub const RANGES_MAX: usize = 128;
 
+/// Names of tables, each once.
+pub type TableNames = Arc<[Arc<str>]>;
+
 /// A value of a column by which rows are told apart.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ColumnKey {

@@ -25,7 +25,7 @@ pub use cache::{CachedResult, ResultCache};
 pub use changes::TableChanges;
 pub use keys::{
     ColumnKey, ColumnKeys, Condition, KEY_TEXT_MAX_BYTES, KeyRange, RANGES_MAX, Reads, RowImage, RowValue,
-    RowsChanged, RowsRead, TableRead, TableWrite,
+    RowsChanged, RowsRead, TableNames, TableRead, TableWrite,
 };
 pub use queries::{Gate, QueryId, QueryKey};
 pub use sessions::{SessionLimits, SocketId};
@@ -33,9 +33,6 @@ pub use told::{Compared, Evaluated, LiveOutput, PushReason, Registration};
 
 use queries::{Holder, Queries};
 use sessions::{Dropped, Sessions};
-
-/// Names of tables, each once.
-pub type Tables = Arc<[Arc<str>]>;
 
 /// After a session was told, commits are gathered so long before it is told again, milliseconds (FUN-27).
 pub const GATHER_MS: u64 = 10;

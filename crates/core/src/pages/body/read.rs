@@ -9,7 +9,7 @@ use ferry_protocol::pages::body::{
 use ferry_types::{Leaf, PageCount, PageNo, PageSize, Root};
 
 use super::codec::{self, Codec};
-use crate::pages::PageSet;
+use crate::pages::{PageSet, header};
 
 /// What a target is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,8 +153,15 @@ impl BodyReader {
                             wrong(BodyViolation::Frame("holds fewer bytes than its pages have")).into()
                         );
                     }
-                    let mut pages = pages_of(&targets).zip(data.chunks_exact(size.bytes()));
-                    pages.try_for_each(|(page, data)| sink.put(page, Content::Bytes(data)))?;
+                    for (page, data) in pages_of(&targets).zip(data.chunks_exact(size.bytes())) {
+                        // Its leaf is that of the normal form, so the root does not tell.
+                        if page == PageNo::FIRST && !header::is_normal(data, self.header().page_count) {
+                            return Err(
+                                wrong(BodyViolation::Target(1, "it travels in normal form only")).into()
+                            );
+                        }
+                        sink.put(page, Content::Bytes(data))?;
+                    }
                 }
                 Item::Staged { targets, leaves } => {
                     self.targets(&targets).map_err(wrong)?;

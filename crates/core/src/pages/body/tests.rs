@@ -402,6 +402,9 @@ fn bodies_that_break_a_rule() {
     assert_eq!(fault(false, &[data(&[run(1, 1)], &[], 511)]), short);
     let long = BodyViolation::Frame("is damaged, or holds more than it may");
     assert_eq!(fault(false, &[data(&[run(1, 1)], &[], 513)]), long);
+    let page1 = BodyViolation::Target(1, "it travels in normal form only");
+    assert_eq!(fault(false, &[data(&[run(1, 1)], &[], 512)]), page1);
+    assert_eq!(fault(true, &[data(&[run(1, 4)], &[], 4 * 512)]), page1);
     let bomb = copy_entry(&Zstd.compress(&vec![0; 20 << 20], &[]).unwrap());
     assert_eq!(fault(false, &[bomb]), long);
     assert!(matches!(fault(false, &[data_entry(&[run(1, 1)], &[], b"no frame")]), BodyViolation::Frame(_)));

@@ -3,7 +3,6 @@
 use std::{collections::HashMap, ops::ControlFlow};
 
 use ferry_protocol::records::UnixNanos;
-use ferry_types::limits::RECORDS_PAGE_MAX_BYTES;
 
 use super::{
     super::{
@@ -121,7 +120,7 @@ impl Scan<'_> {
         store.page(self.owner, self.within, self.low, self.bounds.looked_at, &mut |row| {
             if found.records >= self.bounds.records
                 || found.changes.saturating_add(emit::MOST_CHANGES) > self.max_changes
-                || found.bytes >= RECORDS_PAGE_MAX_BYTES
+                || found.bytes >= self.bounds.bytes
             {
                 found.has_more = true;
                 return Ok(ControlFlow::Break(()));

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use ferry_protocol::records::UnixNanos;
+use ferry_types::limits::RECORDS_RUNS_MAX;
 
 use super::{
     super::store::{Forget, FullKey, Intent, RecordMaintenance, RecordRow, Tombstone, TombstonesDue},
@@ -216,6 +217,23 @@ impl<S: Sql> RecordMaintenance for SqliteRecords<'_, S> {
         self.make(Rare::Gaps)?;
         let text = "INSERT OR IGNORE INTO _ferry_record_gaps(until, after) VALUES (?1, ?2)";
         self.sql.execute(text, &[until.0.into(), after.0.into()]).map(drop)
+    }
+
+    fn note_run(&self, place: u64, newest: UnixNanos) -> Result<(), S::Error> {
+        self.make(Rare::Runs)?;
+        let place = i64::try_from(place).unwrap_or(i64::MAX);
+        let text = "INSERT OR REPLACE INTO _ferry_record_runs(place, newest) VALUES (?1, ?2)";
+        self.sql.execute(text, &[place.into(), newest.0.into()])?;
+        let surplus = "DELETE FROM _ferry_record_runs WHERE place <= (
+             SELECT place FROM _ferry_record_runs ORDER BY place DESC LIMIT 1 OFFSET ?1)";
+        self.sql.execute(surplus, &[RECORDS_RUNS_MAX.into()]).map(drop)
+    }
+
+    fn forget_runs(&self) -> Result<(), S::Error> {
+        match self.has(Rare::Runs)? {
+            true => self.sql.execute("DELETE FROM _ferry_record_runs", &[]).map(drop),
+            false => Ok(()),
+        }
     }
 
     fn take_intents(&self) -> Result<Vec<Intent>, S::Error> {

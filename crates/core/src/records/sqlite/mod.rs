@@ -211,6 +211,15 @@ impl<S: Sql> RecordStore for SqliteRecords<'_, S> {
         Ok(self.sql.first(text, &[at.0.into()], |_| Ok(()))?.is_some())
     }
 
+    fn newest_behind_run(&self, place: u64) -> Result<Option<UnixNanos>, S::Error> {
+        if !self.has(Rare::Runs)? {
+            return Ok(None);
+        }
+        let text = "SELECT newest FROM _ferry_record_runs WHERE place > ?1 ORDER BY place LIMIT 1";
+        let place = i64::try_from(place).unwrap_or(i64::MAX);
+        self.sql.first(text, &[place.into()], |row| Ok(UnixNanos(row.integer(0)?)))
+    }
+
     fn stamps(
         &self,
         owner: &str,

@@ -6,8 +6,8 @@ use ferry_protocol::records::UnixNanos;
 
 use super::{
     super::store::{
-        CollectionKey, CollectionShown, Conflict, DeliveryCursor, DeviceShown, EachRow, Entries, Listed,
-        Numbered, OwnerShown, RecordQueries, Side, Totals,
+        CollectionKey, CollectionShown, Conflict, DeletedShown, DeliveryCursor, DeviceShown, EachRow,
+        Entries, ListOrder, Listed, Numbered, OwnerShown, RecordQueries, Side, Totals,
     },
     Rare, SqliteRecords,
     history::chain,
@@ -51,13 +51,24 @@ impl<S: Sql> RecordQueries for SqliteRecords<'_, S> {
         listed: &Listed<'_>,
         each: &mut EachRow<'_, S::Error>,
     ) -> Result<(), S::Error> {
-        let state = if listed.incomplete { "state = 1" } else { "state = 0 AND deleted_at IS NULL" };
+        let state = match listed.deleted {
+            _ if listed.incomplete => "state = 1",
+            DeletedShown::No => "state = 0 AND deleted_at IS NULL",
+            DeletedShown::Too => "state = 0",
+            DeletedShown::Only => "state = 0 AND deleted_at IS NOT NULL",
+        };
+        // The index names app and collection too: others' records are passed over without being read.
+        let (hint, from, behind, order): (_, _, Value<'_>, _) = match listed.order {
+            ListOrder::Ids(after) => ("", "AND id > ?4", after.into(), "id"),
+            ListOrder::Newest(before) => {
+                ("INDEXED BY _ferry_records_by_cts", "AND cts < ?4", before.0.into(), "cts DESC")
+            }
+        };
         let mut text = format!(
-            "SELECT {VIEWED} FROM _ferry_records WHERE owner = ?1 AND app = ?2 AND coll = ?3 AND id > ?4 AND {state}"
+            "SELECT {VIEWED} FROM _ferry_records {hint} WHERE owner = ?1 AND app = ?2 AND coll = ?3 {from} AND {state}"
         );
         let paths: Vec<String> = listed.wanted.iter().map(|(field, _)| format!("$.\"{field}\"")).collect();
-        let mut values: Vec<Value<'_>> =
-            vec![of.owner.into(), of.app.into(), of.coll.into(), listed.after.into()];
+        let mut values: Vec<Value<'_>> = vec![of.owner.into(), of.app.into(), of.coll.into(), behind];
         for (path, (_, value)) in paths.iter().zip(listed.wanted) {
             let (field, is) = (values.len() + 1, values.len() + 2);
             // SQL has no booleans and other numbers than JSON: all but texts are compared as they are written.
@@ -68,7 +79,7 @@ impl<S: Sql> RecordQueries for SqliteRecords<'_, S> {
             );
             values.extend([Value::from(&**path), Value::from(&**value)]);
         }
-        text.push_str(" ORDER BY id");
+        let _ = write!(text, " ORDER BY {order}");
         self.sql.query(&text, &values, &mut |row| each(&view(row)?))
     }
 

@@ -47,12 +47,14 @@ pub(super) enum Rare {
     Incomplete,
     /// Records that are deleted, or were: the row of a record tells.
     Tombstones,
+    /// Runs of the hub, by their places among all, and the newest commit that each found when it began to write (OPR-36).
+    Runs,
 }
 
 impl Rare {
     /// All of them.
     #[cfg(test)]
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Horizons,
         Self::Skew,
         Self::Stamps,
@@ -62,6 +64,7 @@ impl Rare {
         Self::ViewsDue,
         Self::Incomplete,
         Self::Tombstones,
+        Self::Runs,
     ];
 
     /// Its bit in the set of those that are there; stored, so that it never changes.
@@ -108,6 +111,9 @@ PRIMARY KEY(created, owner, app, coll, id)) WITHOUT ROWID"],
             Self::Tombstones => &["CREATE TABLE IF NOT EXISTS _ferry_record_tombstones(
 cts INTEGER NOT NULL, owner TEXT NOT NULL, app TEXT NOT NULL, coll TEXT NOT NULL, id TEXT NOT NULL,
 PRIMARY KEY(cts, owner, app, coll, id)) WITHOUT ROWID"],
+            Self::Runs => &[
+                "CREATE TABLE IF NOT EXISTS _ferry_record_runs(place INTEGER PRIMARY KEY, newest INTEGER NOT NULL)",
+            ],
         }
     }
 

@@ -154,6 +154,19 @@ pub trait RecordMaintenance: RecordStore {
     /// What storage reports.
     fn add_down(&self, after: UnixNanos, until: UnixNanos) -> Result<(), Self::Error>;
 
+    /// Remembers that `newest` was the newest commit when the run of the hub at `place` began to write. Only so many of the last
+    /// runs are remembered.
+    ///
+    /// # Errors
+    /// What storage reports.
+    fn note_run(&self, place: u64, newest: UnixNanos) -> Result<(), Self::Error>;
+
+    /// Forgets all runs: no position that one of them gave out counts any more.
+    ///
+    /// # Errors
+    /// What storage reports.
+    fn forget_runs(&self) -> Result<(), Self::Error>;
+
     /// What SQL wrote to views, in its order; it waits no more.
     ///
     /// # Errors

@@ -11,7 +11,8 @@ use ferry_protocol::records::UnixNanos;
 
 pub use maintenance::{Forget, FullKey, Intent, RecordMaintenance, Tombstone, TombstonesDue};
 pub use queries::{
-    CollectionShown, DeviceShown, Entries, Listed, Numbered, OwnerShown, RecordQueries, Totals,
+    CollectionShown, DeletedShown, DeviceShown, Entries, ListOrder, Listed, Numbered, OwnerShown,
+    RecordQueries, Totals,
 };
 pub use records::{EachRow, RecordStore};
 

@@ -67,11 +67,34 @@ pub struct Numbered {
     pub conflict: Conflict,
 }
 
+/// In which order records are listed.
+#[derive(Clone, Copy, Debug)]
+pub enum ListOrder<'a> {
+    /// By id, behind this one.
+    Ids(&'a str),
+    /// What was taken in last first, before this commit.
+    Newest(UnixNanos),
+}
+
+/// Which records of a list are shown by whether they are deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeletedShown {
+    /// Those that live.
+    #[default]
+    No,
+    /// All.
+    Too,
+    /// Those that are deleted.
+    Only,
+}
+
 /// Which records of a collection a list shows.
 #[derive(Clone, Copy, Debug)]
 pub struct Listed<'a> {
-    /// Behind this id.
-    pub after: &'a str,
+    /// In which order, and behind which record.
+    pub order: ListOrder<'a>,
+    /// Whether deleted ones are among them.
+    pub deleted: DeletedShown,
     /// Fields and their values: a text as it is, everything else as its JSON.
     pub wanted: &'a [(String, String)],
     /// Instead of live ones those that wait for their insert (REC-07).
@@ -83,7 +106,7 @@ pub type Entries = Vec<(UnixNanos, String)>;
 
 /// Reads beside delivery.
 pub trait RecordQueries: RecordStore {
-    /// Hands over records of a collection in the order of ids.
+    /// Hands over records of a collection in the order that is asked for.
     ///
     /// # Errors
     /// What storage or `each` reports.

@@ -123,6 +123,13 @@ pub trait RecordStore {
     /// What storage reports.
     fn was_down(&self, at: UnixNanos) -> Result<bool, Self::Error>;
 
+    /// The newest commit that the first run of the hub after the one at `place` found when it began to write; `None`: no later
+    /// one has written.
+    ///
+    /// # Errors
+    /// What storage reports.
+    fn newest_behind_run(&self, place: u64) -> Result<Option<UnixNanos>, Self::Error>;
+
     /// The stamps of a device for these records, in any order, each with the index of its record.
     ///
     /// # Errors

@@ -19,38 +19,48 @@ use super::{
 };
 use crate::{hub::Hub, pages};
 
-/// Gathers as long as the hub runs.
+/// Gathers as long as the hub runs, and once more when everybody has been answered.
 pub(in crate::backup) async fn follow_changes(hub: Arc<Hub>, log: Arc<HubLog>) {
     let mut control = ControlPages::new(&hub.config.process.data_dir);
     let looks = log.settings.lag.div_f32(8.0);
     let mut looks = tokio::time::interval(looks.clamp(Duration::from_millis(50), Duration::from_secs(1)));
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
-            _ = looks.tick() => {}
-            () = hub.stopping.cancelled() => return,
-        }
+        let is_last = tokio::select! {
+            _ = looks.tick() => false,
+            () = log.end.last_write.cancelled() => true,
+        };
         let now = hub.clock.now();
         if control.may_have_changed() {
             log.control_changed(now);
         }
-        let Some(begun) = log.begin(now) else { continue };
-        let (gathering, shared) = (Arc::clone(&hub), Arc::clone(&log));
-        let runtime = Handle::current();
-        let done = tokio::task::spawn_blocking(move || {
-            Gathering { hub: &gathering, runtime: &runtime, log: &shared, control: &mut control }.run(begun);
-            control
-        });
-        match done.await {
-            Ok(back) => control = back,
-            Err(error) => {
-                tracing::error!(%error, "gathering the log panicked: a new snapshot begins it anew");
-                control = ControlPages::new(&hub.config.process.data_dir);
-                // Nobody knows what of it was taken.
-                log.overflowed();
-            }
+        if let Some(begun) = log.begin(now, is_last) {
+            control = gather(&hub, &log, begun, control).await;
+        }
+        if is_last {
+            log.end.last_interval.cancel();
+            return;
         }
     }
+}
+
+async fn gather(
+    hub: &Arc<Hub>,
+    log: &Arc<HubLog>,
+    begun: BegunInterval,
+    mut control: ControlPages,
+) -> ControlPages {
+    let (gathering, shared, runtime) = (Arc::clone(hub), Arc::clone(log), Handle::current());
+    let done = tokio::task::spawn_blocking(move || {
+        Gathering { hub: &gathering, runtime: &runtime, log: &shared, control: &mut control }.run(begun);
+        control
+    });
+    done.await.unwrap_or_else(|error| {
+        tracing::error!(%error, "what changed could not be gathered for backups, by a fault of the hub: please report it; a new backup begins anew");
+        // Nobody knows what of it was taken.
+        log.overflowed();
+        ControlPages::new(&hub.config.process.data_dir)
+    })
 }
 
 /// One interval.
@@ -84,10 +94,10 @@ impl Gathering<'_> {
             Err(error) => {
                 self.log.not_gathered(begun);
                 if matches!(error, Error::SpoolFull(_) | Error::Io { .. }) {
-                    tracing::error!(%error, "the log cannot wait on this machine's disk: a new snapshot closes the gap");
+                    tracing::error!(%error, "what is to be shipped between backups cannot wait on this machine's disk (backup/log of the data directory): a new backup closes the gap");
                     self.log.overflowed();
                 } else {
-                    tracing::warn!(%error, "the log of backups was not gathered; it is tried again");
+                    tracing::warn!(%error, "what changed was not gathered for backups; it is tried again");
                 }
             }
         }
@@ -100,13 +110,14 @@ impl Gathering<'_> {
             spool: self.log.spool.clone(),
             key: self.hub.config.backup.access.key.clone(),
             max_bytes: self.log.settings.spool_bytes,
+            before: begun.before.clone(),
         })?;
         let now = UnixMillis(begun.from_ms);
         // Before the databases: of what it names all is there.
         let control = self.control.add(&mut writer, (begun.number, begun.control_whole), now)?;
         let (mut versions, mut failed) = (Vec::new(), Vec::new());
         for (id, since) in &begun.changed {
-            if self.hub.stopping.is_cancelled() {
+            if self.log.end.cut_off.is_cancelled() {
                 return Err(Error::Cancelled);
             }
             match self.add(&mut writer, *id, *since) {

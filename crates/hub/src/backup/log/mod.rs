@@ -5,7 +5,9 @@ mod control_pages;
 mod gather;
 mod ship;
 mod state;
+mod stop;
 
 pub(super) use gather::follow_changes;
 pub(super) use ship::follow_targets;
 pub(super) use state::{HubLog, LagState};
+pub(crate) use stop::ship_the_last;

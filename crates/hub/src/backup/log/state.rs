@@ -1,24 +1,28 @@
 //! How far the log is: what is gathered, what waits for which target, and which of them lost a part of it.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use ferry_backup::SpooledInterval;
 use ferry_core::backup::{
-    log::{IntervalTimes, LogStart, RunId},
+    log::{IntervalTimes, LogSpan, LogStart},
     manifest::SnapshotDatabase,
+    segment::IntervalDatabases,
 };
 use ferry_database::ChangedDatabases;
-use ferry_types::{DatabaseId, Root, Tag, UnixMillis};
+use ferry_types::{DatabaseId, Root, RunId, Tag, UnixMillis};
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use crate::config::LogConfig;
 
 /// A database that could not be read is tried again so much later.
 const ASIDE_MS: i64 = 10_000;
+/// Intervals whose length is remembered, per target.
+const LENGTHS: usize = 4_096;
 
 /// The log of a running hub.
 pub(in crate::backup) struct HubLog {
@@ -30,6 +34,18 @@ pub(in crate::backup) struct HubLog {
     state: Mutex<LogState>,
     /// Something waits for a target, or may go there.
     pub(super) wake: Notify,
+    pub(super) end: LogEnd,
+}
+
+/// How the log ends with its hub: everybody has been answered, then the last interval is gathered and brought away.
+#[derive(Default)]
+pub(super) struct LogEnd {
+    /// Nothing is acknowledged any more.
+    pub(super) last_write: CancellationToken,
+    /// All that there will be is gathered.
+    pub(super) last_interval: CancellationToken,
+    /// It takes too long: what is not shipped is left.
+    pub(super) cut_off: CancellationToken,
 }
 
 struct LogState {
@@ -41,8 +57,12 @@ struct LogState {
     control_whole: bool,
     /// The end of the last interval.
     last_to_ms: i64,
+    /// The databases of the last interval.
+    last_databases: Option<IntervalDatabases>,
     /// The oldest commit of what is being gathered.
     gathering: Option<UnixMillis>,
+    /// Databases that a snapshot has an older image of, since that began.
+    gone_back: HashSet<DatabaseId>,
     /// Since when control.db is another one than was gathered.
     control_since: Option<UnixMillis>,
     /// Databases that could not be read: their oldest commit, and when it is tried again.
@@ -55,13 +75,19 @@ struct LogState {
 struct TargetLog {
     /// What the target is called, if all that was gathered since a snapshot there is on it or waits for it.
     following: Option<String>,
-    /// A snapshot of it is being taken, from which it will follow.
-    is_basing: bool,
+    /// A snapshot of it is being taken, from which it will follow: the interval that the log goes on with.
+    basing: Option<u64>,
+    /// Of what was brought there since it follows: the first interval, and the one that comes next.
+    shipped: Option<(u64, u64)>,
+    /// How long the newest of these are, in bytes: older ones are merged by and by.
+    lengths: BTreeMap<u64, u64>,
     queue: VecDeque<Waiting>,
     /// The oldest commit of what it will never get.
     lost: Option<UnixMillis>,
     /// Why the last try failed.
     error: Option<String>,
+    /// Nothing is brought there for now.
+    is_held_back: bool,
 }
 
 struct Waiting {
@@ -87,6 +113,8 @@ pub(super) struct BegunInterval {
     pub(super) from_ms: i64,
     /// Whether control.db is gathered as a whole.
     pub(super) control_whole: bool,
+    /// The databases of the interval before it.
+    pub(super) before: Option<IntervalDatabases>,
     /// Databases that were written, and since when.
     pub(super) changed: HashMap<DatabaseId, UnixMillis>,
     control_since: Option<UnixMillis>,
@@ -106,12 +134,22 @@ impl HubLog {
             shipped: None,
             control_whole: true,
             last_to_ms: 0,
+            last_databases: None,
             gathering: None,
+            gone_back: HashSet::new(),
             control_since: None,
             aside: HashMap::new(),
             targets,
         };
-        Self { run, settings, spool, changed, state: Mutex::new(state), wake: Notify::new() }
+        Self {
+            run,
+            settings,
+            spool,
+            changed,
+            state: Mutex::new(state),
+            wake: Notify::new(),
+            end: LogEnd::default(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, LogState> {
@@ -119,27 +157,34 @@ impl HubLog {
     }
 
     /// A snapshot of the hub begins on a target. Returns where the log goes on behind it: with an interval that may be gathered
-    /// already, so that nothing lies between the two.
-    pub(in crate::backup) fn base_begins(&self, target: usize) -> LogStart {
+    /// already, so that nothing lies between the two. And what of it is there already.
+    pub(in crate::backup) fn base_begins(&self, target: usize) -> (LogStart, Option<LogSpan>) {
         let mut state = self.lock();
         state.control_whole = true;
-        state.targets[target].is_basing = true;
-        LogStart { run: self.run, interval: state.next }
+        let next = state.next;
+        state.targets[target].basing = Some(next);
+        (LogStart { run: self.run, interval: next }, state.targets[target].span(self.run))
     }
 
-    /// It is there, with these databases. A target that followed goes on; another one follows from now on.
+    /// It is there, with these databases, and shows this moment: what comes is not before it. A target that followed goes on; another one follows from now on.
     pub(in crate::backup) fn base_made(
         &self,
         target: usize,
-        target_id: &str,
+        (target_id, moment_ms): (&str, i64),
         databases: impl Iterator<Item = (SnapshotDatabase, u64, Root)>,
     ) {
         let mut state = self.lock();
         let state = &mut *state;
+        state.last_to_ms = state.last_to_ms.max(moment_ms);
         let known = &mut state.targets[target];
-        if !std::mem::take(&mut known.is_basing) && known.following.is_none() {
+        match (known.basing.take(), &known.following) {
             // What was gathered meanwhile was too much: another one is needed.
-            return;
+            (None, None) => return,
+            (Some(start), None) => {
+                known.shipped = Some((start, start));
+                known.lengths.clear();
+            }
+            (_, Some(_)) => {}
         }
         known.following = Some(target_id.to_owned());
         known.lost = None;
@@ -153,10 +198,34 @@ impl HubLog {
         self.wake.notify_waiters();
     }
 
+    /// A snapshot has an image of a database that may be older than what was shipped: what comes next of it must not need what
+    /// lies between. `None`: it has none.
+    pub(in crate::backup) fn goes_back(&self, id: DatabaseId, to: Option<Tag>) {
+        let mut state = self.lock();
+        let state = &mut *state;
+        let Some(shipped) = &mut state.shipped else { return };
+        match to {
+            None => {
+                shipped.remove(&id);
+            }
+            Some(to) => {
+                shipped.entry(id).and_modify(|tag| {
+                    if to.version < tag.version {
+                        *tag = to;
+                    }
+                });
+            }
+        }
+        // What is being gathered leads on from what was shipped until now.
+        if state.gathering.is_some() {
+            state.gone_back.insert(id);
+        }
+    }
+
     /// It failed.
     pub(in crate::backup) fn base_failed(&self, target: usize) {
         let known = &mut self.lock().targets[target];
-        known.is_basing = false;
+        known.basing = None;
         if known.following.is_none() {
             known.lose();
         }
@@ -166,7 +235,7 @@ impl HubLog {
     pub(in crate::backup) fn lacking_bases(&self) -> Vec<usize> {
         let state = self.lock();
         let lacking = |(index, target): (usize, &TargetLog)| {
-            (target.following.is_none() && !target.is_basing).then_some(index)
+            (target.following.is_none() && target.basing.is_none()).then_some(index)
         };
         state.targets.iter().enumerate().filter_map(lacking).collect()
     }
@@ -176,15 +245,19 @@ impl HubLog {
         self.lock().control_since.get_or_insert(now);
     }
 
-    /// Begins an interval, if one is due and somebody will get it.
-    pub(super) fn begin(&self, now: UnixMillis) -> Option<BegunInterval> {
+    /// Begins an interval, if one is due and somebody will get it; the last one is due whatever there is.
+    pub(super) fn begin(&self, now: UnixMillis, is_last: bool) -> Option<BegunInterval> {
         let mut state = self.lock();
-        let is_wanted = state.targets.iter().any(|target| target.following.is_some() || target.is_basing);
+        let is_wanted = state.targets.iter().any(TargetLog::is_wanting);
         if !is_wanted || state.shipped.is_none() {
             return None;
         }
-        let back: Vec<_> =
-            state.aside.iter().filter(|(_, (_, again))| *again <= now).map(|(id, _)| *id).collect();
+        let back: Vec<_> = state
+            .aside
+            .iter()
+            .filter(|(_, (_, again))| is_last || is_over(*again, now))
+            .map(|(id, _)| *id)
+            .collect();
         for id in back {
             if let Some((since, _)) = state.aside.remove(&id) {
                 self.changed.note(id, since);
@@ -192,7 +265,9 @@ impl HubLog {
         }
         let oldest = self.changed.oldest().into_iter().chain(state.control_since).min()?;
         // Half of the lag is left for reading and shipping.
-        if now.0.saturating_sub(oldest.0) < self.settings.lag_ms() / 2 {
+        // After a clock that was set back nobody knows how long it has waited.
+        let waited = now.0.saturating_sub(oldest.0);
+        if !is_last && (0..self.settings.lag_ms() / 2).contains(&waited) {
             return None;
         }
         state.gathering = Some(oldest);
@@ -200,6 +275,7 @@ impl HubLog {
             number: state.next,
             from_ms: now.0.max(state.last_to_ms),
             control_whole: std::mem::take(&mut state.control_whole),
+            before: state.last_databases.clone(),
             changed: self.changed.take(),
             control_since: state.control_since.take(),
         })
@@ -226,16 +302,18 @@ impl HubLog {
         let mut state = self.lock();
         let state = &mut *state;
         let oldest = state.gathering.take().unwrap_or(UnixMillis(begun.from_ms));
+        let gone_back = std::mem::take(&mut state.gone_back);
         state.control_whole |= begun.control_whole && !had_control;
         let Some(interval) = interval else { return };
         state.next = begun.number + 1;
         state.last_to_ms = interval.interval.times.to_ms;
+        state.last_databases = Some(interval.databases.clone());
         if let Some(shipped) = &mut state.shipped {
-            shipped.extend(versions);
+            shipped.extend(versions.into_iter().filter(|(id, _)| !gone_back.contains(id)));
         }
         let interval = Arc::new(interval);
         for target in &mut state.targets {
-            if target.following.is_some() || target.is_basing {
+            if target.is_wanting() {
                 target.queue.push_back(Waiting { interval: Arc::clone(&interval), oldest });
             }
         }
@@ -247,6 +325,7 @@ impl HubLog {
     pub(super) fn not_gathered(&self, begun: BegunInterval) {
         let mut state = self.lock();
         state.gathering = None;
+        state.gone_back.clear();
         state.control_whole |= begun.control_whole;
         if let Some(since) = begun.control_since {
             let known = state.control_since.get_or_insert(since);
@@ -262,6 +341,7 @@ impl HubLog {
         state.gathering = None;
         // A number that no interval has: nobody takes what comes for what follows.
         state.next += 1;
+        state.last_databases = None;
         for target in &mut state.targets {
             target.lose();
             target.lost = target.lost.into_iter().chain(oldest).min();
@@ -278,18 +358,61 @@ impl HubLog {
     pub(super) fn next_for(&self, target: usize) -> Option<(Arc<SpooledInterval>, String)> {
         let state = self.lock();
         let target = &state.targets[target];
-        let next = target.queue.front()?;
+        let next = target.queue.front().filter(|_| !target.is_held_back)?;
         Some((Arc::clone(&next.interval), target.following.clone()?))
     }
 
     /// A target has it.
     pub(super) fn shipped_to(&self, target: usize, interval: &SpooledInterval) {
         let target = &mut self.lock().targets[target];
-        target.error = None;
         let is_first = target.queue.front().is_some_and(|first| first.interval.interval == interval.interval);
-        if is_first {
+        // Else what waited was dropped meanwhile.
+        if is_first && let Some((_, next)) = &mut target.shipped {
             target.queue.pop_front();
+            *next = interval.interval.span.last + 1;
+            target.lengths.insert(interval.interval.span.last, interval.bytes());
+            if target.lengths.len() > LENGTHS {
+                target.lengths.pop_first();
+            }
         }
+    }
+
+    /// Whether nothing is brought to a target for now; what changes waits for it meanwhile.
+    pub(in crate::backup) fn hold_back(&self, target: usize, is_held_back: bool) {
+        self.lock().targets[target].is_held_back = is_held_back;
+        self.wake.notify_waiters();
+    }
+
+    /// What was brought to a target that follows and may be asked, and how long the intervals are whose length is known.
+    pub(super) fn shipped_span(&self, target: usize) -> Option<(LogSpan, BTreeMap<u64, u64>)> {
+        let state = self.lock();
+        let known = &state.targets[target];
+        known.following.as_ref().filter(|_| !known.is_held_back)?;
+        Some((known.span(self.run)?, known.lengths.clone()))
+    }
+
+    /// A target does not have what it had: nothing is shipped there until there is a new snapshot.
+    pub(super) fn lost_on(&self, target: usize, now: UnixMillis) {
+        let mut state = self.lock();
+        let known = &mut state.targets[target];
+        known.lose();
+        known.lost = known.lost.or(Some(now));
+        if !state.targets.iter().any(TargetLog::is_wanting) {
+            state.shipped = None;
+        }
+    }
+
+    /// Whether something that was acknowledged is on its way to a target, or cannot go there.
+    pub(super) fn is_behind(&self, target: usize) -> bool {
+        let state = self.lock();
+        let known = &state.targets[target];
+        let is_waiting = !known.queue.is_empty() || known.lost.is_some() || !state.aside.is_empty();
+        is_waiting || self.changed.oldest().is_some()
+    }
+
+    /// A target did what was asked of it.
+    pub(super) fn reached(&self, target: usize) {
+        self.lock().targets[target].error = None;
     }
 
     pub(super) fn ship_failed(&self, target: usize, error: String) {
@@ -305,12 +428,19 @@ impl HubLog {
         let aside = state.aside.values().map(|(since, _)| *since);
         let oldest = oldest.into_iter().flatten().chain(aside).chain(self.changed.oldest()).min();
         LagState {
-            lag_ms: oldest.map_or(0, |oldest| u64::try_from(now.0.saturating_sub(oldest.0)).unwrap_or(0)),
+            // 0 is for nothing that waits.
+            lag_ms: oldest
+                .map_or(0, |oldest| u64::try_from(now.0.saturating_sub(oldest.0)).unwrap_or(0).max(1)),
             has_gap: known.lost.is_some(),
             spool_bytes: known.queue.iter().map(|waiting| waiting.interval.bytes()).sum(),
             error: known.error.clone(),
         }
     }
+}
+
+/// Whether a time that was set aside until `again` is over; one that lies further ahead was set by a clock that was set back since.
+fn is_over(again: UnixMillis, now: UnixMillis) -> bool {
+    !(1..=ASIDE_MS).contains(&again.0.saturating_sub(now.0))
 }
 
 impl TargetLog {
@@ -320,7 +450,18 @@ impl TargetLog {
         self.lost = self.lost.into_iter().chain(oldest).min();
         self.queue.clear();
         self.following = None;
-        self.is_basing = false;
+        self.basing = None;
+    }
+
+    /// Whether it gets what is gathered.
+    const fn is_wanting(&self) -> bool {
+        self.following.is_some() || self.basing.is_some()
+    }
+
+    /// What was brought there since it follows.
+    fn span(&self, run: RunId) -> Option<LogSpan> {
+        let (first, next) = self.shipped.filter(|(first, next)| first < next)?;
+        Some(LogSpan { run, first, last: next - 1 })
     }
 }
 
@@ -329,23 +470,23 @@ impl LogState {
     fn bound(&mut self, most: u64) {
         loop {
             let waiting: HashMap<u64, u64> = (self.targets.iter().flat_map(|target| &target.queue))
-                .map(|waiting| (waiting.interval.interval.number, waiting.interval.bytes()))
+                .map(|waiting| (waiting.interval.number(), waiting.interval.bytes()))
                 .collect();
             if waiting.values().sum::<u64>() <= most {
                 break;
             }
             let oldest = waiting.keys().min().copied();
             for target in &mut self.targets {
-                if target.queue.front().map(|first| first.interval.interval.number) == oldest {
+                if target.queue.front().map(|first| first.interval.number()) == oldest {
                     target.lose();
                     tracing::error!(
                         "a backup target did not take the log for so long that backup.spool_mib is full: what waited for it is \
-                         dropped, and a new snapshot closes the gap"
+                         dropped, and a new backup closes the gap"
                     );
                 }
             }
         }
-        if self.targets.iter().all(|target| target.following.is_none() && !target.is_basing) {
+        if !self.targets.iter().any(TargetLog::is_wanting) {
             self.shipped = None;
         }
     }

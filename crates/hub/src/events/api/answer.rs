@@ -12,7 +12,10 @@ use ferry_types::{Error, Reason, Seq};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
 
-use crate::{events::refusal, http::HttpRequestId};
+use crate::{
+    events::refusal,
+    http::{HeldPage, HttpRequestId},
+};
 
 const FERRY_SEQ: HeaderName = HeaderName::from_static("ferry-seq");
 
@@ -43,6 +46,12 @@ impl Answer {
         if let Ok(value) = HeaderValue::try_from(value) {
             self.response.headers_mut().insert(name, value);
         }
+        self
+    }
+
+    /// The same, for which this room was taken.
+    pub(super) fn holding(mut self, held: HeldPage) -> Self {
+        self.response.extensions_mut().insert(held);
         self
     }
 

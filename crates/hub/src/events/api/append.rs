@@ -22,7 +22,7 @@ use crate::{
         push::{AppendEnd, Pusher},
         store::Store,
     },
-    http::{Query, metering},
+    http::{Query, metering, refuse_compressed},
 };
 
 pub(super) async fn post(
@@ -32,6 +32,7 @@ pub(super) async fn post(
     body: Body,
 ) -> Result<Answer, ViewError> {
     let config = &request.hub.config.events;
+    refuse_compressed(headers)?;
     let most = config.max_frame_bytes;
     let body =
         metering::read(body, most, &request.context.meter, || ViewError::too_large(most as u64)).await?;

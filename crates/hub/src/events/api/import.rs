@@ -180,7 +180,7 @@ fn why(refused: &Refused) -> ViewError {
     match refused {
         Refused::NotEmpty => ViewError::conflict(
             "not_empty",
-            "the store has events: import with mode=append, or reset or delete it first",
+            "the store has events: import with mode=append (ferry events import --append), or reset or delete it first",
         ),
         Refused::NoStore => ViewError::new(StatusCode::NOT_FOUND, "not_found", "store not found"),
         Refused::OnHold => {

@@ -29,12 +29,12 @@ use crate::{
     database::{Database, seq_of},
     events::{
         metric,
-        rights_end::rights_end,
         sent_upto::SentUpto,
         store::{Store, Subscriber},
     },
     http::Query,
     hub::Hub,
+    rights_end::rights_end,
 };
 use ferry_control::{Meter, RightsWatch};
 

@@ -50,11 +50,15 @@ pub(super) async fn get(
     let cursor = LogCursor { backend_id: query.text("backendId").unwrap_or("").into(), seq_num: after };
     request.pusher(&store, "v1").may_pull(Some(&cursor), false).await?;
     let known = text_header(headers, "if-none-match").map(str::to_owned);
-    let most =
-        PageMax { events: limit, bytes: request.context.page_max(&request.hub, EVENTS_VIEW_PAGE_MAX_BYTES) };
-    let page = {
+    let room = request.context.page_room(&request.hub);
+    let (page, held) = {
         let (store, known) = (Arc::clone(&store), known.clone());
-        request.context.database.read(move |sql| read(sql, &store, (after, most), known.as_deref())).await?
+        let made = request.context.database.read(move |sql| {
+            let make = |bytes| read(sql, &store, (after, PageMax { events: limit, bytes }), known.as_deref());
+            let bytes = |page: &Option<Page>| page.as_ref().map_or(0, |page| page.events.len());
+            room.make(EVENTS_VIEW_PAGE_MAX_BYTES, make, bytes)
+        });
+        made.await?
     };
     let page = page.ok_or_else(|| ViewError::new(StatusCode::NOT_FOUND, "not_found", "store not found"))?;
     check_cursor(request, &store, &page.row, (after, query.text("backendId"))).await?;
@@ -79,7 +83,7 @@ pub(super) async fn get(
     );
     text.push_str(&events);
     text.push_str("]}");
-    Ok(Answer::json(StatusCode::OK, text, Some(seq)).with(header::ETAG, &etag))
+    Ok(Answer::json(StatusCode::OK, text, Some(seq)).with(header::ETAG, &etag).holding(held))
 }
 
 /// A cursor must be one of this log (EVT-25); one behind its end may prove that events are missing (EVT-47).

@@ -118,7 +118,7 @@ impl EventsApiRequest {
         check_store_id(id).map_err(|bad| ViewError::bad_request(bad.0))?;
         let pattern = self.hub.config.events.store_id_pattern.as_ref();
         if pattern.is_some_and(|pattern| !pattern.is_match(id)) {
-            return Err(ViewError::bad_request("storeId does not fit this hub's store_id_pattern"));
+            return Err(ViewError::bad_request("storeId does not fit this hub's events.store_id_pattern"));
         }
         Ok(())
     }

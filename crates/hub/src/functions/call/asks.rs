@@ -6,6 +6,7 @@ use bytes::Bytes;
 use ferry_control::{SignJwt, VerifyJwt};
 use ferry_functions::{Ask, AskAnswer, FetchRequest, FetchResponse};
 use ferry_http_client::{Bounds, HttpClientError, Reach, RemoteUrl};
+use ferry_trace::SpanContext;
 use http::{HeaderName, HeaderValue, Method, Request, Uri, header};
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -29,7 +30,7 @@ impl Asks {
         let (handle, is_outside) = match ask {
             Ask::Fetch(request) => {
                 let fetch = async move { (id, AskAnswer::Fetch(fetch(&hub, request).await)) };
-                (self.running.spawn(fetch), true)
+                (self.running.spawn(SpanContext::scope(ferry_trace::current(), fetch)), true)
             }
             Ask::Sign { claims, expires_in } => {
                 let database_id = plan.database.id();

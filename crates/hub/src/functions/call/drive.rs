@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ferry_functions::{AskAnswer, FunctionCall, FunctionDb, Step, TakeError};
+use ferry_trace::SpanContext;
 use ferry_types::{Error, Result};
 use tokio::time::{Instant, timeout_at};
 
@@ -126,8 +127,9 @@ pub(super) async fn drive<D: DrivenDb>(
         }
         let now_ms = wall_ms(&plan.hub);
         let given = std::mem::take(&mut answers);
+        let request = ferry_trace::current();
         let stepping = tokio::task::spawn_blocking(move || {
-            let step = placed.call.step(&mut db, given, now_ms);
+            let step = SpanContext::enter(request, || placed.call.step(&mut db, given, now_ms));
             placed.resources.end_step();
             (placed, db, step)
         });

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ferry_core::{functions::live::Tables, sql::Value};
+use ferry_core::{functions::live::TableNames, sql::Value};
 use ferry_database::{SnapshotLease, WriterLease};
 use ferry_functions::{DbFailure, Executed, FunctionDb, FunctionKind, ModelCall, RowSink, SavepointStep};
 use ferry_sqlite::{fault, tracked::SqlAccess};
@@ -37,7 +37,7 @@ struct LeaseDb {
     /// It has run a statement.
     has_begun: bool,
     /// What it had read before the present statement.
-    reads_before: Tables,
+    reads_before: TableNames,
     runtime: Handle,
 }
 

@@ -24,7 +24,7 @@ mod resources;
 use std::sync::{Arc, atomic::Ordering};
 
 use ferry_control::Requester;
-use ferry_core::functions::live::{Reads, Tables};
+use ferry_core::functions::live::{Reads, TableNames};
 use ferry_functions::{CallFailure, CallRequest, FunctionKind, FunctionOutcome};
 use ferry_types::{Error, Seq};
 
@@ -84,13 +84,13 @@ pub(super) struct CallDone {
     /// Whether it made one.
     pub(super) wrote: bool,
     /// The tables that its result depends on.
-    pub(super) reads: Tables,
+    pub(super) reads: TableNames,
     /// The same, and which rows of them where that is known.
     pub(super) depends_on: Reads,
     /// The tables of its SELECT statements.
-    pub(super) selected: Tables,
+    pub(super) selected: TableNames,
     /// The tables that it changed.
-    pub(super) written: Tables,
+    pub(super) written: TableNames,
     /// Whether SQL gave it what is no row: the time, randomness.
     pub(super) is_volatile: bool,
     /// The answer that was stored under its key before: nothing was run.
@@ -120,6 +120,16 @@ enum Mode {
 /// # Errors
 /// What is no failure of the function: too many calls, a right that ended, a disk that is full.
 pub(super) async fn run(plan: PlannedCall) -> Result<CallDone, Error> {
+    let mut span = ferry_trace::span("function");
+    span.set("code.function.name", || plan.request.function.to_string());
+    let done = span.scope(run_in_modes(plan)).await;
+    if done.as_ref().map_or(true, |done| done.failure().is_some()) {
+        span.fail();
+    }
+    done
+}
+
+async fn run_in_modes(plan: PlannedCall) -> Result<CallDone, Error> {
     let _counted = Counted::new(&plan)?;
     let state = Arc::clone(&plan.database.models().functions);
     let function = Arc::clone(&plan.request.function);

@@ -1,6 +1,6 @@
 //! The outcome of a call: what its answer names, and what of it is stored.
 
-use ferry_core::functions::live::Tables;
+use ferry_core::functions::live::TableNames;
 use ferry_functions::{CallFailure, FunctionKind, FunctionOutcome, ThrownClass, Used};
 use ferry_protocol::functions::table_hashes;
 use ferry_sqlite::tracked::StatementFailure;
@@ -33,7 +33,7 @@ pub(in crate::functions) fn gone() -> FunctionOutcome {
 pub(in crate::functions) fn answer_tables(
     wrote: bool,
     kind: FunctionKind,
-    (reads, selected, written): (&Tables, &Tables, &Tables),
+    (reads, selected, written): (&TableNames, &TableNames, &TableNames),
     outcome: &FunctionOutcome,
 ) -> Vec<String> {
     let tables: Vec<&str> = match (wrote, kind) {
@@ -57,8 +57,8 @@ pub(in crate::functions) struct StoredBody {
 /// The text that is stored for an answer.
 pub(in crate::functions) fn stored(
     outcome: &FunctionOutcome,
-    selected: &Tables,
-    written: &Tables,
+    selected: &TableNames,
+    written: &TableNames,
     kind: FunctionKind,
 ) -> String {
     let data = outcome.result.as_ref().ok().and_then(Option::as_ref);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ferry_core::{
-    functions::live::{Reads, Tables},
+    functions::live::{Reads, TableNames},
     records::intents::view_name,
 };
 use ferry_functions::CpuMeter;
@@ -28,7 +28,7 @@ pub(super) struct CallProgress {
     pub(super) cpu: CpuMeter,
     pub(super) resources: CallResources,
     /// Of runs that are over: an action's.
-    earlier: Vec<(Tables, Tables, Tables)>,
+    earlier: Vec<(TableNames, TableNames, TableNames)>,
     was_volatile: bool,
     pub(super) end: Option<CallEnd>,
     pub(super) stored: Option<StoredAnswer>,
@@ -74,7 +74,7 @@ impl CallProgress {
         self.earlier.push((before.reads().into(), before.selected().into(), before.written().into()));
     }
 
-    pub(super) fn reads(&self) -> Tables {
+    pub(super) fn reads(&self) -> TableNames {
         union(self.earlier.iter().map(|(reads, ..)| reads), self.run.reads())
     }
 
@@ -92,16 +92,16 @@ impl CallProgress {
         }
     }
 
-    pub(super) fn selected(&self) -> Tables {
+    pub(super) fn selected(&self) -> TableNames {
         union(self.earlier.iter().map(|(_, selected, _)| selected), self.run.selected())
     }
 
-    pub(super) fn written(&self) -> Tables {
+    pub(super) fn written(&self) -> TableNames {
         union(self.earlier.iter().map(|(.., written)| written), self.run.written())
     }
 
     /// What it wrote, as callers are told: collections by the names that the schema gives them (FUN-82).
-    pub(super) fn shown_written(&self, plan: &PlannedCall) -> Tables {
+    pub(super) fn shown_written(&self, plan: &PlannedCall) -> TableNames {
         let collections = &plan.deployed.collections;
         let is_engines = |table: &str| collections.iter().any(|(view, app)| view_name(app, view) == table);
         let written = self.written();
@@ -142,7 +142,7 @@ pub(super) fn tracked_run(
     })
 }
 
-fn union<'t>(earlier: impl Iterator<Item = &'t Tables>, last: &[Arc<str>]) -> Tables {
+fn union<'t>(earlier: impl Iterator<Item = &'t TableNames>, last: &[Arc<str>]) -> TableNames {
     let mut all: Vec<Arc<str>> = last.to_vec();
     for tables in earlier {
         for table in tables.iter() {

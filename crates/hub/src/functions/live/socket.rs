@@ -86,7 +86,6 @@ pub(in crate::functions) async fn upgrade(hub: &Arc<Hub>, request: Request, db: 
     // A task of its own: the one of the handshake is larger, and would live as long.
     handshake.accept(LIMITS, async move |mut socket| {
         tokio::spawn(async move {
-            metrics::gauge!("ferry_connections", "model" => "functions").increment(1);
             let mut session = Session::open(hub, parts, caller, &session.into(), is_ferry);
             let end = session.run(&mut socket).await;
             drop(session);
@@ -94,7 +93,6 @@ pub(in crate::functions) async fn upgrade(hub: &Arc<Hub>, request: Request, db: 
                 // Boxed, as what happens once: an idle socket must not hold room for it.
                 let _ = Box::pin(tokio::time::timeout(LINGER, socket.close(close))).await;
             }
-            metrics::gauge!("ferry_connections", "model" => "functions").decrement(1);
             drop(tracked);
         });
     })

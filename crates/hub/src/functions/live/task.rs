@@ -3,7 +3,7 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use ferry_core::functions::live::{Evaluated, LiveOutput, PushReason, QueryId, Reads};
-use ferry_types::Seq;
+use ferry_types::{Model, Seq};
 use tokio::{task::JoinSet, time::Instant};
 
 use super::super::{
@@ -171,12 +171,15 @@ async fn begin_run(
         not_run(database, query, None, None);
         return false;
     };
-    let hub = Arc::clone(hub);
+    let (hub, database_id) = (Arc::clone(hub), database.id());
     runs.spawn(async move {
         let kind = deployed.pool.program().function(&key.function).map(|info| info.kind);
         let rerun = Rerun { caller: rerun.caller.clone(), kind: kind.unwrap_or(rerun.kind) };
         let made = match kind {
-            Some(_) => evaluate(&hub, deployed, &key, &rerun).await,
+            Some(_) => {
+                let span = hub.traces.message("live query", Model::Functions, database_id);
+                span.scope(evaluate(&hub, deployed, &key, &rerun)).await
+            }
             None => {
                 let message = format!("NOT_FOUND: Function \"{}\" does not exist.", key.function);
                 Err(CallRefusal::new(message).into())

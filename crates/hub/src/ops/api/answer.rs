@@ -8,6 +8,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
 use super::super::error::OpsError;
+use crate::http::HeldPage;
 
 /// An answer, and the newest commit that it knows of.
 pub(super) struct OpsAnswer {
@@ -45,6 +46,14 @@ impl OpsAnswer {
     /// The head, then the members of `body`.
     pub(super) fn json(head: &LogHead, body: &impl Serialize, seq: Seq) -> Self {
         Self::text(answer(head, body), seq)
+    }
+
+    /// The same, for which this room was taken, if any was.
+    pub(super) fn holding(mut self, held: Option<HeldPage>) -> Self {
+        if let Some(held) = held {
+            self.response.extensions_mut().insert(held);
+        }
+        self
     }
 
     /// What goes out.

@@ -45,6 +45,16 @@ enum Found {
     Refused(LogMeta, LogRefusal),
 }
 
+impl Found {
+    /// How long the answer is.
+    const fn bytes(&self) -> usize {
+        match self {
+            Self::Page { body, .. } => body.len(),
+            Self::Refused(..) => 0,
+        }
+    }
+}
+
 impl PageQuery {
     fn of(asked: &Asked<'_>) -> Result<Self, OpsError> {
         let (query, config) = (&asked.query, &asked.hub.config.ops);
@@ -64,9 +74,7 @@ impl PageQuery {
             epoch: text("epoch"),
             skip: skip.map_err(|bad: BadSkip| OpsError::bad_request(bad.to_string()))?,
             limit: number("limit", config.pull_ops, config.pull_max_ops)?,
-            bytes: asked
-                .context
-                .page_max(asked.hub, number("bytes", config.pull_bytes, config.pull_max_bytes)?),
+            bytes: number("bytes", config.pull_bytes, config.pull_max_bytes)?,
             prefixes: Arc::clone(&asked.context.auth.restrictions),
             now: asked.hub.clock.now(),
         })
@@ -81,7 +89,8 @@ impl PageQuery {
         }
     }
 
-    fn read(&self, sql: &NativeSql<'_>) -> ferry_sqlite::Result<Found> {
+    /// A page of at most so many bytes.
+    fn read(&self, sql: &NativeSql<'_>, bytes: usize) -> ferry_sqlite::Result<Found> {
         let log = storage::log_of(sql)?;
         let claim = CursorClaim {
             hub_id: self.hub_id.as_deref(),
@@ -98,7 +107,7 @@ impl PageQuery {
             after_id: self.after_id.as_deref(),
             after_stamp: self.after_stamp.as_deref(),
             limit: u32::try_from(self.limit).unwrap_or(u32::MAX),
-            bytes: self.bytes,
+            bytes,
             skip: &self.skip,
             prefixes: Prefixes(&self.prefixes.table_prefixes),
         };
@@ -113,26 +122,29 @@ pub(super) async fn get(asked: &Asked<'_>) -> Result<OpsAnswer, OpsError> {
     let query = PageQuery::of(asked)?;
     let database = &asked.context.database;
     let (inline, is_whole) = (query.inline(), query.limit <= OPS_INLINE_MAX_OPS);
-    let found = match storage::read_inline(database, |sql| inline.read(sql)) {
+    let found = match storage::read_inline(database, |sql| inline.read(sql, inline.bytes)) {
         // What was cut short is read again as it was asked for.
         Some(Ok(Found::Page { has_more: true, .. })) if !is_whole || query.bytes > inline.bytes => None,
-        Some(Ok(found)) => Some(found),
+        Some(Ok(found)) => Some((found, None)),
         Some(Err(error)) => return Err(error.into_refusal().into()),
         None => None,
     };
     let found = match found {
         Some(found) => Some(found),
         None => {
-            let query = query.clone();
-            storage::read(database, move |sql| query.read(sql)).await?
+            let (query, room) = (query.clone(), asked.context.page_room(asked.hub));
+            let made = storage::read(database, move |sql| {
+                room.make(query.bytes, |bytes| query.read(sql, bytes), Found::bytes)
+            });
+            made.await?.map(|(found, held)| (found, Some(held)))
         }
     };
-    let found = match found {
+    let (found, held) = match found {
         Some(found) => found,
-        None => nothing(&query, storage::log_to_come(database)?, database.seq().await?),
+        None => (nothing(&query, storage::log_to_come(database)?, database.seq().await?), None),
     };
     match found {
-        Found::Page { body, seq, .. } => Ok(OpsAnswer::text(body, seq)),
+        Found::Page { body, seq, .. } => Ok(OpsAnswer::text(body, seq).holding(held)),
         Found::Refused(log, refusal) => {
             note_loss(asked, &log, refusal);
             Err(refused(&log, refusal))

@@ -95,7 +95,6 @@ fn respond<F: Feed, T: Followed>(
         },
         topic,
         connection: context.connect(hub, ConnectionHead::of(parts), (Model::Ops, "sse")),
-        _counted: CountedStream::new(),
     };
     let first = |session: &mut Session<F, T>| first_event(&mut session.machine, &session.context.meter);
     served_stream::respond(parts, session, first, |session, outlet| Box::pin(session.run(outlet)))
@@ -228,28 +227,11 @@ struct Session<F, T> {
     machine: Machine<F>,
     topic: Arc<T>,
     connection: OpenConnection,
-    _counted: CountedStream,
-}
-
-/// A stream in the metrics, for as long as it is open.
-struct CountedStream;
-
-impl CountedStream {
-    fn new() -> Self {
-        metrics::gauge!("ferry_connections", "model" => "ops").increment(1);
-        Self
-    }
-}
-
-impl Drop for CountedStream {
-    fn drop(&mut self) {
-        metrics::gauge!("ferry_connections", "model" => "ops").decrement(1);
-    }
 }
 
 impl<F: Feed, T: Followed> Session<F, T> {
     async fn run(self, outlet: Outlet) {
-        let Self { hub, context, machine, topic, connection, _counted } = self;
+        let Self { hub, context, machine, topic, connection } = self;
         let live = ServedStream::new(machine, outlet, context.meter.clone());
         let _member = Subscribers::join(Arc::clone(&topic), Arc::clone(&live) as Arc<dyn FanOutSubscriber>);
         serve(&hub, &context, &topic);

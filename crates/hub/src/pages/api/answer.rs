@@ -15,7 +15,7 @@ const FERRY_SEQ: HeaderName = HeaderName::from_static("ferry-seq");
 
 /// A refusal, with the version that the reader may go on from.
 #[derive(Clone, Debug)]
-pub(super) struct PagesError {
+pub(in crate::pages) struct PagesError {
     error: Error,
     current: Option<VersionInfo>,
 }
@@ -31,6 +31,11 @@ impl PagesError {
     pub(super) fn with_current(mut self, current: VersionInfo) -> Self {
         self.current = Some(current);
         self
+    }
+
+    /// The refusal alone, for another wire.
+    pub(in crate::pages) fn into_error(self) -> Error {
+        self.error
     }
 
     /// Whether it may go better in a moment.

@@ -21,13 +21,14 @@ use std::sync::Arc;
 
 use axum::{body::Body, extract::Request, response::Response};
 use ferry_types::{Error, Reason};
-use http::{HeaderMap, HeaderValue, Method, header, request::Parts};
+use http::{HeaderValue, Method, header, request::Parts};
 
-use answer::PagesError;
+pub(super) use answer::PagesError;
 use request::{PagesAccess, PagesRequest};
+pub(super) use request::{parse_at, version_at};
 
 use crate::{
-    http::{HttpRequestId, Query, metering},
+    http::{HttpRequestId, Query, metering, refuse_compressed},
     hub::Hub,
 };
 
@@ -134,7 +135,7 @@ async fn answer(
     body: Body,
 ) -> Result<Response, PagesError> {
     let query = Query::of(parts);
-    check_encoding(&parts.headers)?;
+    refuse_compressed(&parts.headers)?;
     match target {
         Target::File => file::get(request, &query, parts).await,
         Target::Pages if parts.method == Method::POST => push::post(request, parts, body).await,
@@ -146,17 +147,6 @@ async fn answer(
         Target::Restore => restore::post(request, parts, body).await,
         Target::Fork => fork::post(request, parts, body).await,
     }
-}
-
-/// Bodies are taken as they are: those of pages are compressed in themselves.
-fn check_encoding(headers: &HeaderMap) -> Result<(), Error> {
-    let encoding = headers.get(header::CONTENT_ENCODING).map(http::HeaderValue::as_bytes);
-    if encoding.is_none_or(|encoding| encoding.eq_ignore_ascii_case(b"identity")) {
-        return Ok(());
-    }
-    let message = "Content-Encoding: bodies are not taken compressed here (those of pages are in themselves): send the \
-                   body as it is, without this header";
-    Err(Error::new(Reason::EncodingNotTaken, message))
 }
 
 fn method_not_allowed(target: Target, id: &HttpRequestId) -> Response {

@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use ferry_sqlite::pages::{At, PageSource, Replica, VersionInfo};
+use ferry_sqlite::pages::{At, PageSource, PinnedVersion, Replica, VersionInfo};
 use ferry_types::{DatabaseKind, Error, Model, Reason, Result, Seq, UnixMillis, limits::MIN_SEQ_WAIT_MAX_MS};
 use http::{HeaderMap, request::Parts};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::answer::PagesError;
 use crate::{
-    connections::{ConnectionHead, OpenConnection},
+    connections::{ConnectionHead, ConnectionPosition, OpenConnection},
     entry::{self, Carriers, Needs, Policy, RequestContext},
     hub::Hub,
     pages::state::{blocking, is_hub_written},
@@ -95,6 +95,11 @@ impl Held {
     /// Cancelled when the answer is to end before its end.
     pub(super) fn closed(&self) -> &CancellationToken {
         self.connection.closed()
+    }
+
+    /// How far it has come is told by `position`, for those who look at the connection.
+    pub(super) fn follows(&self, position: impl Fn() -> Option<ConnectionPosition> + Send + Sync + 'static) {
+        self.connection.follows(position);
     }
 
     /// Waits for the turn to make a piece.
@@ -191,17 +196,24 @@ impl PagesRequest {
     /// The version that `at` names.
     pub(super) async fn at(&self, at: At, headers: &HeaderMap) -> Result<Served, PagesError> {
         let newest = self.newest(headers).await?;
-        refuse_what_never_was(at, newest.info(), self.hub.clock.now())?;
-        let current = newest.info().clone();
         let replica = Arc::clone(&newest.replica);
-        let found = {
-            let replica = Arc::clone(&replica);
-            blocking(move || replica.pin_at(at)).await?
-        };
-        match found {
-            Some(pinned) => Ok(Served { source: Arc::new(pinned), replica }),
-            None => Err(gone(replica, current).await),
-        }
+        let pinned = version_at(&self.hub, &replica, newest.info(), at, |_| Ok(())).await?;
+        Ok(Served { source: Arc::new(pinned), replica })
+    }
+}
+
+/// The version of `replica` that `at` names, where `newest` is the newest, unless `judge` refuses it.
+pub(in crate::pages) async fn version_at(
+    hub: &Hub,
+    replica: &Arc<Replica>,
+    newest: &VersionInfo,
+    at: At,
+    judge: impl FnOnce(&VersionInfo) -> Result<()>,
+) -> Result<PinnedVersion, PagesError> {
+    refuse_what_never_was(at, newest, hub.clock.now())?;
+    match hub.services.pages.lookups.find(replica, at, judge).await? {
+        Some(pinned) => Ok(pinned),
+        None => Err(gone(Arc::clone(replica), newest.clone()).await),
     }
 }
 
@@ -240,7 +252,7 @@ pub(super) fn refuse_what_never_was(at: At, newest: &VersionInfo, now: UnixMilli
 }
 
 /// A version as people and programs write it: a number, a tag, a time.
-pub(super) fn parse_at(text: &str) -> Result<At> {
+pub(in crate::pages) fn parse_at(text: &str) -> Result<At> {
     if let Ok(number) = text.parse() {
         return Ok(At::Version(number));
     }

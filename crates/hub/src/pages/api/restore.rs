@@ -44,11 +44,8 @@ pub(super) async fn post(request: &PagesRequest, parts: &Parts, body: Body) -> R
         }
         refuse_what_never_was(at, &replica.current(), hub.clock.now())?;
         let refused = |error| push::refusal(error, &replica, based_on.version);
-        let found = {
-            let replica = Arc::clone(&replica);
-            blocking(move || replica.pin_at(at)).await?
-        };
-        let Some(old) = found else { return Err(gone(Arc::clone(&replica), replica.current()).await) };
+        let found = hub.services.pages.lookups.find(&replica, at, |_| Ok(()));
+        let Some(old) = found.await? else { return Err(gone(Arc::clone(&replica), replica.current()).await) };
         let onto = Arc::clone(&replica);
         let prepared = commit::blocking(move || {
             if old.info().version == 0 {

@@ -6,9 +6,9 @@ use axum::response::Response;
 use bytes::Bytes;
 use ferry_core::records::{
     self, ChangeResult, Changes, ChangesPage, Dialect, Note, PageBounds, PushCaller, PushReport,
-    RecordStore as _, Tables, Whom,
+    ReachedTables, RecordStore as _, Whom,
     live::StreamRead,
-    restore::{self, Loss},
+    restore::{self, Given, Loss},
 };
 use ferry_protocol::records::{
     Change, UnixNanos, check_name,
@@ -32,7 +32,7 @@ use super::{
     },
     ApiRequest, answer, device, number,
 };
-use crate::{http::HttpRequestId, hub::Hub};
+use crate::{http::HttpRequestId, hub::Hub, rights::RECORDS_PUSH};
 
 /// What a device asks for.
 #[derive(Clone)]
@@ -46,7 +46,7 @@ struct Query {
     /// Also what the device wrote itself.
     own: bool,
     /// Positions that the hub gave out, as the device says; looked at once.
-    given: Vec<UnixNanos>,
+    given: Vec<Given>,
 }
 
 impl Query {
@@ -81,7 +81,7 @@ impl Query {
             epoch: text("epoch"),
             device: device(request)?,
             own: parameter(parts, "own").is_some_and(|own| own == "1"),
-            given: vec![cursor.since, cursor.floor, head.since],
+            given: [cursor, head].into_iter().flat_map(|cursor| loss::given(request.hub, cursor)).collect(),
         })
     }
 }
@@ -108,29 +108,33 @@ impl storage::Cut for Found {
     }
 }
 
-/// A page; where the device shows that the hub was put back, the wish that it begins anew (REC-22).
-async fn find(hub: &Arc<Hub>, entry: &RecordsEntry, query: Query) -> Result<Found> {
+/// A page; where the device shows that the hub was put back, the wish that it begins anew (REC-22). Who may not write changes
+/// nothing for other devices by that.
+async fn find(hub: &Arc<Hub>, entry: &RecordsEntry, query: Query, most: PageBounds) -> Result<Found> {
     let device = query.device.clone();
-    match read(hub, entry, query).await? {
+    match read(hub, entry, query, most).await? {
         Found::Lost(lost) => {
-            loss::begin_anew(hub, entry, device.as_deref(), lost).await?;
+            if RECORDS_PUSH.check(&entry.context.auth).is_ok() {
+                loss::begin_anew(hub, entry, device.as_deref(), lost).await?;
+            }
             let owner = Arc::clone(&entry.owner);
             let epoch = storage::read(&entry.context.database, move |store| {
                 restore::epoch_of(store, &store.owner(&owner)?)
             });
             let epoch = epoch.await?;
-            Ok(Found::Resync(ferry::resync(Resync::Epoch, &epoch.flatten().unwrap_or_default())))
+            Ok(Found::Resync(ferry::resync(loss::reason(&lost), &epoch.flatten().unwrap_or_default())))
         }
         found => Ok(found),
     }
 }
 
-async fn read(hub: &Arc<Hub>, entry: &RecordsEntry, query: Query) -> Result<Found> {
+async fn read(hub: &Arc<Hub>, entry: &RecordsEntry, query: Query, most: PageBounds) -> Result<Found> {
     let (owner, now) = (Arc::clone(&entry.owner), UnixNanos::from(hub.clock.now()));
     let (restrictions, request) = (Arc::clone(&entry.context.auth.restrictions), query.clone());
+    let run = loss::run(hub);
     let found = storage::page(
         &entry.context.database,
-        storage::page_bounds(hub, &entry.context),
+        storage::page_bounds(hub, &entry.context, most),
         move |store, bounds| {
             let known = store.owner(&owner)?;
             let epoch = restore::epoch_of(store, &known)?.unwrap_or_default();
@@ -143,8 +147,8 @@ async fn read(hub: &Arc<Hub>, entry: &RecordsEntry, query: Query) -> Result<Foun
                 }
             }
             let records =
-                if bounds == PageBounds::PAGE { request.limit } else { bounds.records.min(request.limit) };
-            let tables = Tables(&restrictions.table_prefixes);
+                if bounds == PageBounds::INLINE { bounds.records.min(request.limit) } else { request.limit };
+            let tables = ReachedTables(&restrictions.table_prefixes);
             let wanted = Changes {
                 owner: &owner,
                 app: request.app.as_deref(),
@@ -167,6 +171,7 @@ async fn read(hub: &Arc<Hub>, entry: &RecordsEntry, query: Query) -> Result<Foun
             };
             let seq = store.seq()?;
             let is_snapshot = request.cursor.floor == UnixNanos::EPOCH;
+            let cursor = RecordsCursor { run, ..cursor };
             let page =
                 PageOut { epoch: &epoch, is_snapshot, now, seq: seq.0, changes: &changes, cursor, has_more };
             let (body, is_empty) = (page.encode(), changes.is_empty());
@@ -175,7 +180,7 @@ async fn read(hub: &Arc<Hub>, entry: &RecordsEntry, query: Query) -> Result<Foun
     );
     Ok(found.await?.unwrap_or_else(|| {
         // There is no store yet, and so no epoch. What a device knows of one is lost.
-        if query.epoch.is_some() || query.given.iter().any(|given| *given > UnixNanos::EPOCH) {
+        if query.epoch.is_some() || query.given.iter().any(|given| given.at > UnixNanos::EPOCH) {
             return Found::Resync(ferry::resync(Resync::Epoch, ""));
         }
         let page = PageOut {
@@ -206,7 +211,7 @@ pub(super) async fn get(request: &ApiRequest<'_>) -> Result<Response> {
     if let Some(unpaid) = unpaid(request).await {
         return Ok(unpaid);
     }
-    match find(request.hub, &request.entry, Query::of(request)?).await? {
+    match find(request.hub, &request.entry, Query::of(request)?, PageBounds::PAGE).await? {
         Found::Page { body, note, seq, .. } => {
             storage::note(request.hub, &request.entry, note);
             Ok(answer::json(body, Some(seq)))
@@ -243,9 +248,9 @@ impl Source for Live {
         if position != position_of(self.query.cursor.since) {
             // It was sent everything up to there since.
             let since = UnixNanos(i64::try_from(position).unwrap_or(i64::MAX));
-            self.query.cursor = RecordsCursor { since, floor: since };
+            self.query.cursor = RecordsCursor::complete(since, None);
         }
-        let found = find(&self.hub, &self.entry, self.query.clone()).await?;
+        let found = find(&self.hub, &self.entry, self.query.clone(), PageBounds::STREAM).await?;
         self.query.given.clear();
         match found {
             Found::Page { body, cursor, has_more, is_empty, note, whom, .. } => {
@@ -282,14 +287,16 @@ impl Source for Live {
     }
 
     fn for_all(&self) -> Self {
-        let cursor = RecordsCursor { since: END, floor: END };
+        let cursor = RecordsCursor::complete(END, None);
         let query = Query { device: None, cursor, given: Vec::new(), ..self.query.clone() };
         Self { query, is_first: false, ..self.clone() }
     }
 }
 
 fn event(name: &str, id: Option<&str>, data: &[u8]) -> Bytes {
-    let mut out = format!("event: {name}\n").into_bytes();
+    // What grew by doubling would be held at twice its length.
+    let mut out = Vec::with_capacity(data.len() + 256);
+    out.extend_from_slice(format!("event: {name}\n").as_bytes());
     if let Some(id) = id {
         out.extend_from_slice(format!("id: {id}\n").as_bytes());
     }
@@ -317,9 +324,12 @@ pub(super) async fn post(request: &ApiRequest<'_>, body: Bytes) -> Result<Respon
     }
     let device =
         device(request)?.ok_or_else(|| Error::new(Reason::InvalidArgument, "missing X-Client-Id"))?;
-    let mut batch = PushedBatch { client: Some(device.clone()), app: String::new(), first: None };
+    let mut batch =
+        PushedBatch { client: Some(device.clone()), app: String::new(), first: None, rejection: None };
     let pushed = push(request, device, body, &mut batch).await;
-    batch.note(request.hub, &request.entry, pushed.as_ref().map(drop));
+    let all_rejected = batch.rejection.take();
+    let outcome = all_rejected.as_ref().map_or_else(|| pushed.as_ref().map(drop), Err);
+    batch.note(request.hub, &request.entry, outcome);
     pushed
 }
 
@@ -336,6 +346,8 @@ async fn push(
     let (owner, hub) = (Arc::clone(&request.entry.owner), Arc::clone(request.hub));
     let (app, device): (Arc<str>, Arc<str>) = (app.into(), device.into());
     let told = Arc::clone(&device);
+    let run = loss::run(request.hub);
+    let given = [since, head].map(|cursor| loss::given(request.hub, cursor));
     let epoch = epoch.filter(|epoch| !epoch.is_empty());
     let committed = storage::write(request.hub, &request.entry, move |store, published| {
         let _turn = &turn;
@@ -345,8 +357,8 @@ async fn push(
         if epoch.is_some_and(|known| known != current) {
             return Ok(Done::OtherEpoch(current));
         }
-        for given in [since, head] {
-            if let Some(lost) = restore::loss(store, &state.owner, given, is_of_epoch)? {
+        for given in given.as_flattened() {
+            if let Some(lost) = restore::loss(store, &state.owner, *given, is_of_epoch)? {
                 loss::begin(store, published, &owner, hub.clock.now().into())?;
                 let epoch = restore::epoch_of(store, &store.owner(&owner)?)?;
                 return Ok(Done::Lost(epoch.unwrap_or_default(), lost));
@@ -357,10 +369,10 @@ async fn push(
             app: &app,
             client: &device,
             now: hub.clock.now().into(),
-            since,
+            since: since.since,
             dialect: Dialect::Ferry,
             max_changes: 0,
-            tables: Tables::default(),
+            tables: ReachedTables::default(),
         };
         let pushed = records::apply(store, &caller, state, &wanted)?;
         fault::point("records.applied")?;
@@ -376,7 +388,7 @@ async fn push(
         Done::OtherEpoch(epoch) => return Ok(answer::json(ferry::resync(Resync::Epoch, &epoch), None)),
         Done::Lost(epoch, lost) => {
             loss::tell(&request.entry.context.database, &request.entry.owner, Some(&told), lost);
-            return Ok(answer::json(ferry::resync(Resync::Epoch, &epoch), None));
+            return Ok(answer::json(ferry::resync(loss::reason(&lost), &epoch), None));
         }
         Done::Pushed { pushed, epoch } => (pushed, epoch),
     };
@@ -388,8 +400,13 @@ async fn push(
         None => storage::seq(&request.entry.context.database).await?.unwrap_or_default(),
     };
     let results = in_their_places(refused, pushed.results);
+    batch.rejection = rejection(&results);
+    let taken = results.iter().filter(|result| matches!(result, ResultOut::Ok(_))).count();
+    metrics::counter!("ferry_records_changes_total").increment(taken as u64);
+    metrics::counter!("ferry_records_conflicts_total").increment(pushed.conflicts.len() as u64);
     let now = request.hub.clock.now().into();
-    let body = ferry::push_answer(&epoch, now, seq.0, pushed.owner.last_cts, &results, &pushed.conflicts);
+    let head = RecordsCursor::complete(pushed.owner.last_cts, run);
+    let body = ferry::push_answer(&epoch, now, seq.0, head, &results, &pushed.conflicts);
     Ok(answer::json(body, Some(seq)))
 }
 
@@ -422,6 +439,20 @@ fn in_their_places(refused: Vec<Option<ResultOut>>, outcomes: Vec<records::Chang
     let mut outcomes = outcomes.into_iter();
     let mut next = || result(outcomes.next().expect("BUG: each change has an outcome"));
     refused.into_iter().map(|refused| refused.unwrap_or_else(&mut next)).collect()
+}
+
+/// Why nothing of a batch was taken, if nothing was.
+fn rejection(results: &[ResultOut]) -> Option<Error> {
+    if results.iter().any(|result| matches!(result, ResultOut::Ok(_))) {
+        return None;
+    }
+    let ResultOut::Rejected { reason, message } = results.first()? else { return None };
+    let family = match *reason {
+        "forbidden" => Reason::PermissionDenied,
+        "beyond_horizon" => Reason::FailedPrecondition,
+        _ => Reason::InvalidArgument,
+    };
+    Some(Error::new(family, format!("every change is rejected, the first so: {message}")))
 }
 
 fn result(outcome: records::ChangeOutcome) -> ResultOut {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::response::Response;
 use bytes::Bytes;
 use ferry_core::records::{
-    CollectionKey, Conflict, Numbered, RecordQueries as _, Side, Tables,
+    CollectionKey, Conflict, Numbered, ReachedTables, RecordQueries as _, Side,
     intents::{Stamped, stamped},
     query,
     record::DELETED_AT,
@@ -109,7 +109,7 @@ pub(super) async fn resolve(request: &ApiRequest<'_>, number: &str, body: Bytes)
     let client = device(request)?.unwrap_or_else(|| HTTP_CLIENT.to_owned());
     let (hub, restrictions) = (Arc::clone(request.hub), Arc::clone(&request.entry.context.auth.restrictions));
     let committed = storage::write(request.hub, &request.entry, move |store, published| {
-        let tables = Tables(&restrictions.table_prefixes);
+        let tables = ReachedTables(&restrictions.table_prefixes);
         let found = store.conflict(&owner, number)?;
         let found = found.filter(|found| found.state == "open" && tables.contain(&found.conflict.coll));
         let mut found = found.ok_or_else(not_found)?;

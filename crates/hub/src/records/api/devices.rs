@@ -30,7 +30,7 @@ pub(super) async fn list(request: &ApiRequest<'_>) -> Result<Response> {
                 "app": app,
                 "collection": Some(coll).filter(|coll| !coll.is_empty()),
                 "lastSeen": cursor.seen.text(),
-                "delivered": RecordsCursor { since: cursor.delivered, floor: cursor.delivered }.to_string(),
+                "delivered": RecordsCursor::complete(cursor.delivered, None).to_string(),
                 "lagMs": if cursor.delivered.0 == 0 { None } else { Some(lag_ms) },
                 "beyondHorizon": cursor.delivered < owner.horizon,
             })

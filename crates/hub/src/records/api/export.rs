@@ -7,7 +7,7 @@ use std::{
 
 use axum::{body::Body, response::Response};
 use ferry_core::records::{
-    Dialect, PushCaller, RecordStore as _, Tables,
+    Dialect, PushCaller, ReachedTables, RecordStore as _,
     import::{self, Line},
     maintenance, query, restore,
 };
@@ -135,7 +135,7 @@ pub(super) async fn import(request: &ApiRequest<'_>, body: Body) -> Result<Respo
             since: now,
             dialect: Dialect::Ferry,
             max_changes: 0,
-            tables: Tables::default(),
+            tables: ReachedTables::default(),
         };
         let touched = import::merge(store, &caller, &lines)?;
         for (app, coll) in touched {

@@ -7,7 +7,7 @@ use std::{
 
 use axum::{body::Body, response::Response};
 use ferry_core::records::{
-    CollectionKey, Listed, PushReport, RecordQueries as _, UnixNanos,
+    CollectionKey, DeletedShown, ListOrder, Listed, PushReport, RecordQueries as _, UnixNanos,
     intents::{Stamped, stamped},
     query::{self, RecordShown},
 };
@@ -62,35 +62,46 @@ fn not_found() -> Error {
     Error::new(Reason::NotFound, "record not found")
 }
 
-/// `GET /{app}/{collection}`: live records by id; with `incomplete=true` those that wait for their insert.
+/// `GET /{app}/{collection}`: live records by id, or the newest first; with `deleted` those that are deleted too, or alone; with
+/// `incomplete=true` those that wait for their insert.
 pub(super) async fn list(request: &ApiRequest<'_>, app: &str, coll: &str) -> Result<Response> {
     let named = Named { app, coll, id: "-" }.check(request)?;
     let after = parameter(request.parts, "after").unwrap_or_default();
     let limit = number(request.parts, "limit", 100, RECORDS_LIST_MAX_RECORDS)?;
     let wanted = conditions(request)?;
-    let incomplete = match parameter(request.parts, "incomplete").as_deref() {
-        None | Some("false") => false,
-        Some("true") => true,
-        Some(_) => return Err(Error::new(Reason::InvalidArgument, "incomplete: expected true or false")),
+    let one_of = |name: &str, words: &[&str]| {
+        let Some(given) = parameter(request.parts, name) else { return Ok(0) };
+        let found = words.iter().position(|word| *word == given);
+        let message = || format!("{name}: expected {}", words.join(" or "));
+        found.ok_or_else(|| Error::new(Reason::InvalidArgument, message()))
+    };
+    let incomplete = one_of("incomplete", &["false", "true"])? == 1;
+    let is_newest = one_of("order", &["id", "newest"])? == 1;
+    let deleted = match one_of("deleted", &["false", "true", "only"])? {
+        0 => DeletedShown::No,
+        1 => DeletedShown::Too,
+        _ => DeletedShown::Only,
+    };
+    let before = match &*after {
+        _ if !is_newest => UnixNanos::EPOCH,
+        "" => UnixNanos(i64::MAX),
+        text => text.parse().map(UnixNanos).map_err(|_| {
+            let message = "after: with order=newest expected the next of the page before";
+            Error::new(Reason::InvalidArgument, message)
+        })?,
     };
     let found = storage::read(&request.entry.context.database, move |store| {
-        let listed = Listed { after: &after, wanted: &wanted, incomplete };
+        let order = if is_newest { ListOrder::Newest(before) } else { ListOrder::Ids(&after) };
+        let listed = Listed { order, deleted, wanted: &wanted, incomplete };
         Ok((query::list(store, named.collection(), &listed, limit)?, store.seq()?))
     });
     let ((records, has_more), seq) = found.await?.unwrap_or_default();
-    let mut out = String::from("{\"records\":[");
-    for (index, record) in records.iter().enumerate() {
-        if index > 0 {
-            out.push(',');
-        }
-        out.push_str(&brief(record));
-    }
-    out.push_str("],\"next\":");
-    match records.last().filter(|_| has_more) {
-        Some(last) => out.push_str(&json::string(&last.id)),
-        None => out.push_str("null"),
-    }
-    out.push_str("}\n");
+    let listed: Vec<String> = records.iter().map(brief).collect();
+    let next = records.last().filter(|_| has_more).map_or_else(
+        || "null".to_owned(),
+        |last| if is_newest { format!("\"{}\"", last.cts.0) } else { json::string(&last.id) },
+    );
+    let out = format!("{{\"records\":[{}],\"next\":{next}}}\n", listed.join(","));
     Ok(answer::json(out, Some(seq)))
 }
 
@@ -114,7 +125,12 @@ fn conditions(request: &ApiRequest<'_>) -> Result<Vec<(String, String)>> {
 }
 
 fn brief(record: &RecordShown) -> String {
-    format!("{{\"id\":{},\"cts\":\"{}\",\"data\":{}}}", json::string(&record.id), record.cts.0, record.data)
+    let (id, cts, data) = (json::string(&record.id), record.cts.0, &record.data);
+    let deleted = record.deleted.map_or_else(String::new, |at| {
+        let by = json::string(record.deleted_by.as_deref().unwrap_or_default());
+        format!(",\"deletedAt\":\"{}\",\"deletedBy\":{by}", at.text())
+    });
+    format!("{{\"id\":{id},\"cts\":\"{cts}\"{deleted},\"data\":{data}}}")
 }
 
 fn full(record: &RecordShown) -> String {
@@ -235,6 +251,7 @@ async fn write(
         query::get(store, named.collection(), &named.id)
     });
     let committed = committed.await?;
+    metrics::counter!("ferry_records_changes_total").increment(1);
     let shown = committed.value.ok_or_else(Error::internal)?;
     Ok(tagged(answer::json(full(&shown), committed.seq), shown.cts))
 }

@@ -93,7 +93,6 @@ pub(in crate::records) async fn upgrade(hub: &Arc<Hub>, mut parts: Parts, app: O
     let ping_ms = hub.config.records.ping_ms;
     let machine = LiveSocket::new(app.as_deref(), device.as_deref(), ping_ms, now_ms());
     handshake.accept(LIMITS, move |socket| async move {
-        metrics::gauge!("ferry_connections", "model" => "records").increment(1);
         let named = (app.as_deref().unwrap_or_default(), device.as_deref());
         // Boxed, since it is large and soon over; a socket lives long.
         let (mut socket, end) = match Box::pin(enter(&hub, parts, named, machine, socket)).await {
@@ -101,7 +100,6 @@ pub(in crate::records) async fn upgrade(hub: &Arc<Hub>, mut parts: Parts, app: O
             Err(ended) => ended,
         };
         Box::pin(finish(&mut socket, end)).await;
-        metrics::gauge!("ferry_connections", "model" => "records").decrement(1);
         drop(tracked);
     })
 }

@@ -158,9 +158,17 @@ impl<S: Source> Session<S> {
                     let position = live.lock().machine.position();
                     // Boxed, since it is large and soon over; a stream lives long.
                     let read = Box::pin(source.read(position)).await;
+                    let principal = &entry.context.requester.principal;
+                    let held = read.map(|read| {
+                        let events = read.events.into_iter();
+                        let held = events.map(|event| hub.untaken.hold_page(principal, event));
+                        held.collect::<Option<Vec<_>>>().map(|events| StreamRead { events, ..read })
+                    });
                     let mut state = live.lock();
-                    match read {
-                        Ok(read) => state.machine.read(read),
+                    match held {
+                        Ok(Some(read)) => state.machine.read(read),
+                        // Its reader comes back with its position, and has taken something then or is refused.
+                        Ok(None) => state.machine.read_failed(),
                         Err(error) => {
                             tracing::warn!(%error, "a stream of records broke off");
                             state.machine.read_failed();

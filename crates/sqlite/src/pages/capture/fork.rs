@@ -5,16 +5,13 @@ use std::{
     sync::{Arc, atomic::AtomicU64},
 };
 
-use ferry_types::{Clock, PageNo, PageSize, Seq};
+use ferry_types::{Clock, Seq};
 
 use super::Rescan;
 use crate::{
     NativeSql, Result, Transaction, Writer, fault,
-    pages::{ImageFile, PageSource, Replica, ReplicaConfig, VersionInfo},
+    pages::{PageSource, Replica, ReplicaConfig, VersionInfo, image_of},
 };
-
-/// Bytes that are copied at once.
-const COPY_BYTES: usize = 1 << 20;
 
 /// Makes the image of `source` the database of the new folder `dir`. Its first commit is `remint`, which gives what the copy
 /// shares with the original identities of its own. What is left behind by a failure is the caller's to remove.
@@ -28,11 +25,8 @@ pub fn make_captured_fork(
     clock: Arc<dyn Clock>,
     remint: impl FnOnce(&NativeSql<'_>, Seq) -> Result<()>,
 ) -> Result<VersionInfo> {
-    let info = source.info();
-    let Some(size) = info.page_size else { return Ok(VersionInfo::empty()) };
+    let Some(mut image) = image_of(source, dir)? else { return Ok(VersionInfo::empty()) };
     let main = dir.join("main.db");
-    let mut image = ImageFile::create(dir, size, info.page_count)?;
-    copy(source, size, &mut image)?;
     image.seal_as_wal()?;
     image.rename(&main)?;
     crate::folder::sync(dir)?;
@@ -50,13 +44,4 @@ pub fn make_captured_fork(
     let frames = Arc::new(AtomicU64::new(0));
     let opened = Replica::open_captured(dir, config, clock, Box::new(()), &frames, Rescan::Allowed)?;
     Ok(opened.map_or_else(VersionInfo::empty, |replica| replica.current()))
-}
-
-fn copy(source: &dyn PageSource, size: PageSize, image: &mut ImageFile) -> Result<()> {
-    let pages: Vec<PageNo> =
-        source.info().page_count.pages().filter(|page| *page != size.lock_page()).collect();
-    for part in pages.chunks((COPY_BYTES / size.bytes()).max(1)) {
-        source.read(part, &mut |page, data| image.write(page, data))?;
-    }
-    Ok(())
 }

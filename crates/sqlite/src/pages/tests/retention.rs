@@ -7,7 +7,7 @@ use super::*;
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 
-struct Hand(AtomicI64);
+pub(super) struct Hand(AtomicI64);
 
 impl Clock for Hand {
     fn now(&self) -> UnixMillis {
@@ -15,16 +15,17 @@ impl Clock for Hand {
     }
 }
 
-struct Aging {
-    dir: tempfile::TempDir,
-    clock: Arc<Hand>,
-    replica: Arc<Replica>,
-    source: Source,
-    versions: Vec<(VersionInfo, Pages)>,
+/// A replica under a clock that is moved by hand, and all versions it ever had.
+pub(super) struct Aging {
+    pub(super) dir: tempfile::TempDir,
+    pub(super) clock: Arc<Hand>,
+    pub(super) replica: Arc<Replica>,
+    pub(super) source: Source,
+    pub(super) versions: Vec<(VersionInfo, Pages)>,
 }
 
 impl Aging {
-    fn new(config: ReplicaConfig, rows: u32) -> Self {
+    pub(super) fn new(config: ReplicaConfig, rows: u32) -> Self {
         let dir = tempfile::tempdir().unwrap();
         // At the beginning of an hour.
         let clock = Arc::new(Hand(AtomicI64::new(472_222 * HOUR_MS)));
@@ -32,11 +33,11 @@ impl Aging {
         Self { dir, clock, replica, source: Source::new("", rows), versions: Vec::new() }
     }
 
-    fn pass(&self, ms: i64) {
+    pub(super) fn pass(&self, ms: i64) {
         self.clock.0.fetch_add(ms, Ordering::Relaxed);
     }
 
-    fn push(&mut self, sql: &str) {
+    pub(super) fn push(&mut self, sql: &str) {
         self.source.run(sql);
         let pages = self.source.pages();
         let (info, _) = uploads::push_body(&self.replica, &pages).unwrap();
@@ -75,7 +76,10 @@ fn versions_get_fewer_as_they_grow_old() {
         }
     }
     aging.replica.maintain().unwrap();
+    let is_checked = || aging.replica.find_at(At::Version(3)).unwrap().unwrap().is_checked();
+    assert!(!is_checked() && aging.replica.find_at(At::Version(9)).unwrap().unwrap().is_checked());
     assert_eq!(aging.listed(), (1..=9).collect::<Vec<_>>(), "all for an hour");
+    assert!(is_checked(), "it was read");
     aging.pass(HOUR_MS);
     aging.push("UPDATE t SET text = 'later' WHERE id = 3; INSERT INTO t(text) SELECT text FROM t");
     aging.replica.maintain().unwrap();

@@ -4,8 +4,8 @@ use std::cell::Cell;
 
 use ferry_core::{
     records::{
-        ChangeResult, Changes, ChangesPage, Dialect, Note, Page, PageBounds, PullRequest, PushCaller, Tables,
-        changes, delta,
+        ChangeResult, Changes, ChangesPage, Dialect, Note, Page, PageBounds, PullRequest, PushCaller,
+        ReachedTables, changes, delta,
         maintenance::{self, Keep},
         pull, push,
         sqlite::SqliteRecords,
@@ -83,7 +83,7 @@ impl Hub {
             since,
             dialect,
             max_changes: self.page + 3,
-            tables: Tables::default(),
+            tables: ReachedTables::default(),
         };
         let sql = NativeSql(&self.connection);
         let store = SqliteRecords::new(&sql);

@@ -4,5 +4,6 @@ mod claims;
 mod device;
 mod hub;
 mod migrate;
+mod runs;
 mod schedule;
 mod stories;

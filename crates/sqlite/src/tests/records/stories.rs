@@ -202,7 +202,7 @@ fn values_return_as_they_were() {
         since: UnixNanos::EPOCH,
         dialect: Dialect::Old,
         max_changes: 9,
-        tables: ferry_core::records::Tables::default(),
+        tables: ferry_core::records::ReachedTables::default(),
     };
     let store = SqliteRecords::new(&sql);
     ferry_core::records::push(&store, &caller, &read.changes).unwrap();

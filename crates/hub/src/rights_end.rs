@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use ferry_control::{RightsEnd, RightsWatch};
 
-/// Waits until the rights are over; a connection outlives its credential's expiry by `grace` (EVT-53).
-pub(super) async fn rights_end(watch: &mut RightsWatch, grace: Duration) -> RightsEnd {
+/// Waits until the rights are over; a connection outlives its credential's expiry by `grace` (EVT-53, PAG-16).
+pub(crate) async fn rights_end(watch: &mut RightsWatch, grace: Duration) -> RightsEnd {
     let end = watch.ended().await;
     if end == RightsEnd::Expired {
         // Revocation still counts meanwhile.
