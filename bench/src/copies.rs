@@ -1,5 +1,6 @@
 //! `ferry push` and `ferry pull` as a person runs them, over databases of 10 MB to 1 GB: bytes of HTTP both ways, and CPU of both
-//! sides, of doing nothing and of one changed row. The bytes must not grow with the database.
+//! sides, of doing nothing and of one changed row. The bytes must not grow with the database. `FERRY_BENCH_SIZES_MB` chooses
+//! the sizes; there is room for five times the largest.
 
 use std::{
     fmt::Write as _,
@@ -17,10 +18,8 @@ use ferry_sqlite::connection::open_file;
 use ferry_testkit::{command::Ferry, hub::Options, process, sample, wait};
 use rusqlite::{Connection, OpenFlags};
 
-use crate::{binary, table};
+use crate::{binary, page_pushes::sample_rows, table};
 
-/// Rows of the databases: some 10 MB, 102 MB and 1 GB.
-const SIZES: [u64; 3] = [40_000, 400_000, 4_000_000];
 /// Rounds of each command, since CPU is counted in steps of 10 ms.
 const ROUNDS: u64 = 10;
 /// Where the curve is drawn, if anywhere.
@@ -125,7 +124,7 @@ impl Place {
 pub(crate) fn run() {
     let mut rows = Vec::new();
     let mut curves: Vec<(u64, [u64; 4])> = Vec::new();
-    for size in SIZES {
+    for size in sample_rows() {
         let (bytes, costs) = measure(size);
         curves.push((bytes, [0, 1, 2, 3].map(|n| costs[n].1.bytes)));
         for (name, cost) in costs {
@@ -215,7 +214,13 @@ fn svg(curves: &[(u64, [u64; 4])]) -> String {
             at + 4.0
         );
     }
-    for (label, bytes) in [("10 MB", 10_000_000_u64), ("100 MB", 100_000_000), ("1 GB", 1_000_000_000)] {
+    let sizes = [
+        ("10 MB", 10_000_000_u64),
+        ("100 MB", 100_000_000),
+        ("1 GB", 1_000_000_000),
+        ("10 GB", 10_000_000_000),
+    ];
+    for (label, bytes) in sizes {
         let at = x(bytes);
         let _ = write!(
             out,

@@ -1,4 +1,4 @@
-//! Side-by-side benchmarks. `cargo run --release -p ferry-bench -- [actor|control|pages|bodies|pushes|growth|copies|captures|backups|small|memory|scale|events|records|ops|functions|sends|all]`
+//! Side-by-side benchmarks. `cargo run --release -p ferry-bench -- [actor|control|pages|bodies|pushes|growth|copies|captures|backups|small|memory|scale|events|records|ops|functions|traces|sends|all]`
 //! prints Markdown tables; the figures of record stand in bench/RESULTS.md.
 
 mod actor;
@@ -24,10 +24,11 @@ mod records;
 mod scale;
 mod small_pushes;
 mod table;
+mod traces;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo run --release -p ferry-bench -- [actor|control|pages|bodies|pushes|growth|copies|captures|backups|small|memory|scale|events|records|ops|functions|sends|all]\n\n\
+const USAGE: &str = "usage: cargo run --release -p ferry-bench -- [actor|control|pages|bodies|pushes|growth|copies|captures|backups|small|memory|scale|events|records|ops|functions|traces|sends|all]\n\n\
   actor   durable commits per second and CPU per commit, beside a bare SQLite loop\n  \
   control what it costs to be let in: RPCs, logins, start, beside /healthz and bare Argon2id\n  \
   pages   hub CPU, bytes and memory of push and pull over EdgeReplica's wire\n  \
@@ -46,6 +47,8 @@ const USAGE: &str = "usage: cargo run --release -p ferry-bench -- [actor|control
   records the hub beside PocketBase; has options\n  \
   ops     the engine of op-log sync beside a naive log; has options\n  \
   functions the hub beside a Durable Object under workerd; has options\n  \
+  traces  what it costs a hub that requests are traced
+  \
   sends   what the kernel alone takes to send a frame to 500 sockets\n\n\
 Files are made under the temporary folder (TMPDIR): point it at the disk to be measured.";
 
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         "records" => return records::run(words),
         "ops" => return ops::run(words),
         "functions" => return functions::run(words),
+        "traces" => traces::run(),
         "sends" => bare_sends::run(),
         "all" => {
             actor::run();
@@ -91,6 +95,7 @@ fn main() -> ExitCode {
             scale::run([]);
             small_pushes::run();
             bare_sends::run();
+            traces::run();
             events::run([]);
             records::run([]);
             ops::run([]);

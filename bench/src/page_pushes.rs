@@ -222,11 +222,7 @@ fn rsync(place: &Place) -> Option<u64> {
 /// How the cost of nothing and of one row grows with the database.
 pub(crate) fn growth() {
     let dir = tempfile::tempdir().expect("a temporary folder");
-    let sizes = std::env::var("FERRY_BENCH_SIZES_MB").unwrap_or_else(|_| "10,102,1024".to_owned());
-    let mut rows = Vec::new();
-    for megabytes in sizes.split(',').map(|size| size.parse::<u64>().expect("sizes in MB, with commas")) {
-        rows.push(grown(dir.path(), megabytes));
-    }
+    let rows: Vec<_> = sample_rows().into_iter().map(|rows| grown(dir.path(), rows)).collect();
     table::print(
         "Little changes by the size of the database, over Ferry's own page wire",
         &format!(
@@ -248,10 +244,18 @@ pub(crate) fn growth() {
     );
 }
 
-fn grown(dir: &Path, megabytes: u64) -> Vec<String> {
+/// Rows of the databases that are measured: of 10 MB, 102 MB and 1 GB, or of the sizes that `FERRY_BENCH_SIZES_MB` lists.
+pub(crate) fn sample_rows() -> Vec<u64> {
+    let sizes = std::env::var("FERRY_BENCH_SIZES_MB").unwrap_or_else(|_| "10,102,1024".to_owned());
+    let megabytes = sizes.split(',').map(|size| size.parse::<u64>().expect("sizes in MB, with commas"));
+    megabytes.map(|size| size * 1_000_000 / ROW_BYTES).collect()
+}
+
+fn grown(dir: &Path, sample: u64) -> Vec<String> {
+    let megabytes = sample * ROW_BYTES / 1_000_000;
     let file = dir.join(format!("grown-{megabytes}.db"));
     eprintln!("making a database of {megabytes} MB");
-    sample::standard(&file, megabytes * 1_000_000 / ROW_BYTES, 1);
+    sample::standard(&file, sample, 1);
     let mut place = Place::new(file);
     place.push_all();
     // A copy: the file itself is changed below, and images are read as they are needed.

@@ -60,7 +60,7 @@ impl Place {
             .await
             .expect("the control plane opens");
         let ip = IpAddr::from([127, 0, 0, 1]);
-        let origin = Origin { request_id: "bench".to_owned(), ip: ip.into() };
+        let origin = Origin::new("bench".to_owned(), ip.into());
         let session =
             SignUp { email: "bench@example.com", password: PASSWORD, invite_code: "", origin: &origin }
                 .run(&control.accounts)
