@@ -39,6 +39,11 @@ impl Load {
         (percentile(&mut latencies, 0.5), percentile(&mut latencies, 0.99))
     }
 
+    /// CPU-µs of the hub per answer.
+    pub(crate) fn cpu_us(&self) -> f64 {
+        self.cpu_ms as f64 * 1e3 / self.answers.max(1) as f64
+    }
+
     /// Nothing was asked.
     pub(crate) const fn idle(took: Duration, cpu_ms: u64) -> Self {
         Self { answers: 0, refused: 0, took, cpu_ms, latencies_ms: Vec::new() }
@@ -53,7 +58,7 @@ impl Load {
         vec![
             format!("{:.0}", self.answers as f64 / self.took.as_secs_f64()),
             format!("{p50:.1} / {p99:.1}"),
-            table::figure(self.cpu_ms as f64 * 1e3 / self.answers as f64, 0),
+            table::figure(self.cpu_us(), 0),
             self.refused.to_string(),
         ]
     }
