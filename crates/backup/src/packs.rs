@@ -2,7 +2,7 @@
 //! being read.
 
 use std::{
-    collections::HashSet,
+    collections::{HashSet, VecDeque},
     fs,
     path::{Path, PathBuf},
 };
@@ -29,7 +29,7 @@ pub(crate) struct Packs {
     open: Vec<u8>,
     open_chunks: Vec<Stored>,
     /// Whole ones, on this machine's disk.
-    waiting: Vec<(PackIndex, PathBuf)>,
+    waiting: VecDeque<(PackIndex, PathBuf)>,
     /// Those that the target has.
     shipped: Vec<PackIndex>,
     /// Chunks of this snapshot that no index names yet.
@@ -47,7 +47,7 @@ impl Packs {
             spool: spool.to_owned(),
             open: Vec::new(),
             open_chunks: Vec::new(),
-            waiting: Vec::new(),
+            waiting: VecDeque::new(),
             shipped: Vec::new(),
             new: HashSet::new(),
             count: 0,
@@ -82,10 +82,11 @@ impl Packs {
         }
         let pack = self.next_id();
         let path = self.spool.join(pack.to_string());
+        let chunks = std::mem::take(&mut self.open_chunks);
+        // Before it is written: half a file is removed with the others.
+        self.waiting.push_back((PackIndex { pack, chunks }, path.clone()));
         fs::write(&path, &self.open).at("cannot write", &path)?;
         self.open.clear();
-        let chunks = std::mem::take(&mut self.open_chunks);
-        self.waiting.push((PackIndex { pack, chunks }, path));
         Ok(())
     }
 
@@ -98,14 +99,14 @@ impl Packs {
 
     /// Brings whole packs to the target.
     pub(crate) fn ship(&mut self, target: &dyn BackupTarget) -> Result<()> {
-        for (pack, path) in std::mem::take(&mut self.waiting) {
-            let bytes = fs::read(&path).at("cannot read", &path)?;
+        while let Some((pack, path)) = self.waiting.front() {
+            let bytes = fs::read(path).at("cannot read", path)?;
             let object = pack_path(pack.pack);
             if !target.put_new(&object, &bytes)? {
                 return Err(Error::damaged(object, "another snapshot of this name has written it"));
             }
-            fs::remove_file(&path).at("cannot remove", &path)?;
-            self.shipped.push(pack);
+            fs::remove_file(path).at("cannot remove", path)?;
+            self.shipped.extend(self.waiting.pop_front().map(|(pack, _)| pack));
         }
         Ok(())
     }
@@ -126,5 +127,30 @@ impl Drop for Packs {
         for (_, path) in &self.waiting {
             let _ = fs::remove_file(path);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ferry_types::UnixMillis;
+
+    use super::*;
+    use crate::folder::Folder;
+
+    #[test]
+    fn nothing_stays_in_the_spool_when_the_target_fails() {
+        let place = tempfile::tempdir().unwrap();
+        let (spool, file) = (place.path().join("spool"), place.path().join("no folder"));
+        fs::write(&file, b"").unwrap();
+        let mut packs = Packs::new(SnapshotId::new(UnixMillis(0), 0), &spool, None).unwrap();
+        for number in [0_u8, 1] {
+            let bytes = vec![number; PACK_BYTES as usize];
+            packs
+                .pack(&SealedChunk { chunk: ChunkId::of_content(&[number]), length: bytes.len(), bytes })
+                .unwrap();
+        }
+        assert_eq!(fs::read_dir(&spool).unwrap().count(), 2);
+        assert!(packs.finish(&Folder::new(&file)).is_err());
+        assert_eq!(fs::read_dir(&spool).unwrap().count(), 0);
     }
 }

@@ -14,7 +14,10 @@ use ferry_auth::oauth::{
 use ferry_types::Error;
 use http::{HeaderValue, StatusCode, header};
 
-use crate::hub::Hub;
+use crate::{
+    http::{retry_after, status_of},
+    hub::Hub,
+};
 use ferry_control::{ClientIp, Return};
 
 /// The callback of a provider.
@@ -61,11 +64,7 @@ fn redirect(url: &str) -> Response {
 }
 
 fn refusal(error: &Error) -> Response {
-    let status =
-        StatusCode::from_u16(error.reason.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = (status, format!("{error}\n")).into_response();
-    if let Some(ms) = error.retry_after_ms {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(ms.div_ceil(1000)));
-    }
+    let mut response = (status_of(error.reason), format!("{error}\n")).into_response();
+    retry_after(&mut response, error.retry_after_ms);
     response
 }

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, StatusCode, header};
 
-use crate::api_document::DOCUMENT;
+use crate::{api_document::DOCUMENT, http::KnownTags};
 
 /// Another document has another one.
 static TAG: LazyLock<String> =
@@ -14,9 +14,8 @@ static TAG: LazyLock<String> =
 
 /// `GET /v1/openapi.json`.
 pub(crate) async fn get(headers: HeaderMap) -> Response {
-    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
     let tags = [(header::ETAG, TAG.as_str()), (header::CACHE_CONTROL, "no-cache")];
-    if known.is_some_and(|known| known.split(',').any(|tag| tag.trim().trim_start_matches("W/") == *TAG)) {
+    if KnownTags::of(&headers).has(&TAG) {
         return (StatusCode::NOT_MODIFIED, tags).into_response();
     }
     (tags, [(header::CONTENT_TYPE, "application/json")], DOCUMENT).into_response()

@@ -19,7 +19,7 @@ use super::cookie::SessionCookie;
 use crate::{
     config::ListenerConfig,
     entry::{AskedByPage, SessionReads},
-    http::{HttpRequestId, names_this_machine},
+    http::{HttpRequestId, names_this_machine, status},
     hub::Hub,
 };
 
@@ -106,8 +106,7 @@ pub(super) async fn serve(hub: &Arc<Hub>, path: &str, mut request: Request, next
             Err(error) if error.code() == Code::Unauthenticated => {}
             // Too many requests, or storage that fails: nobody knows how old this sign-in is.
             Err(error) => {
-                let status = StatusCode::from_u16(error.code().http_status());
-                let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                let status = status(error.code().http_status());
                 return refuse(status, error.code().as_str(), &error.message);
             }
         }

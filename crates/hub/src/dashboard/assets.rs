@@ -9,6 +9,8 @@ use axum::{
 use flate2::{Compression, write::GzEncoder};
 use http::{HeaderMap, Method, StatusCode, header};
 
+use crate::http::{KnownTags, accepts};
+
 /// Where the page finds its files, unless the hub stands below a path.
 const OWN_PATH: &str = "\"/_/";
 
@@ -97,23 +99,18 @@ pub(super) fn serve(
     };
     // What is named by its build never changes; the page itself is asked for again, and costs a line.
     let lifetime = if is_kept { "public, max-age=31536000, immutable" } else { "no-cache" };
-    let tag = format!("\"{}\"", &blake3::hash(&plain).to_hex()[..16]);
+    // Weak, since it is that of both codings.
+    let tag = format!("W/\"{}\"", &blake3::hash(&plain).to_hex()[..16]);
     let kept = [
         (header::ETAG, tag.clone()),
         (header::CACHE_CONTROL, lifetime.to_owned()),
         (header::VARY, "accept-encoding".to_owned()),
     ];
-    let of = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if of(header::IF_NONE_MATCH).split(',').any(|known| known.trim().trim_start_matches("W/") == tag) {
+    if KnownTags::of(headers).has(&tag) {
         return (StatusCode::NOT_MODIFIED, kept).into_response();
     }
-    let takes_gzip = of(header::ACCEPT_ENCODING).split(',').any(|coding| {
-        let mut parts = coding.split(';');
-        parts.next().is_some_and(|coding| coding.trim().eq_ignore_ascii_case("gzip"))
-            && !parts.any(|weight| matches!(weight.trim(), "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
-    });
     let media_type = [(header::CONTENT_TYPE, media_type)];
-    if !takes_gzip {
+    if !accepts(headers, "gzip") {
         return (kept, media_type, plain).into_response();
     }
     let compressed = match found {
@@ -216,7 +213,7 @@ mod tests {
         }
         let first = asked("app.js", "", &[("accept-encoding", "br, gzip")]);
         let tag = first.headers()["etag"].to_str().unwrap().to_owned();
-        let again = asked("app.js", "", &[("if-none-match", &format!("W/{tag}"))]);
+        let again = asked("app.js", "", &[("if-none-match", &tag)]);
         assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
         for headers in [[("accept-encoding", "gzip;q=0")], [("accept", "*/*")]] {
             assert!(!asked("app.js", "", &headers).headers().contains_key("content-encoding"), "{headers:?}");

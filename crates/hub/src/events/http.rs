@@ -25,7 +25,7 @@ use super::{
 };
 
 use crate::{
-    http::{HttpRequestId, metering},
+    http::{HttpRequestId, metering, status_of},
     hub::Hub,
 };
 use ferry_control::Meter;
@@ -92,7 +92,7 @@ pub(super) fn refused(error: &Error, calls: &[impl AsRef<str>]) -> Response {
     if frames.is_empty() {
         frames.push(defect(&error.message));
     }
-    let mut response = json(refusal::status(error), array(&frames));
+    let mut response = json(status_of(error.reason), array(&frames));
     refusal::advise(&mut response, error.retry_after_ms);
     response
 }

@@ -6,8 +6,10 @@ use axum::{
 };
 use ferry_protocol::events::{BadQuery, ErrorCode, RpcError};
 use ferry_types::{Code, Error, Reason};
-use http::{HeaderValue, StatusCode, header};
+use http::StatusCode;
 use serde_json::json;
+
+use crate::http::{retry_after, status_of};
 
 /// Advice for causes on the hub's side that carry none.
 const RETRY_AFTER_MS: u64 = 5_000;
@@ -55,11 +57,6 @@ pub(super) const fn call_status(error: &RpcError) -> StatusCode {
     }
 }
 
-/// HTTP status of a request that is refused as a whole.
-pub(super) fn status(error: &Error) -> StatusCode {
-    StatusCode::from_u16(error.reason.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
-}
-
 /// The word for a connection that is not let in.
 pub(super) fn word(error: &Error) -> &'static str {
     match rpc_error(error) {
@@ -70,7 +67,7 @@ pub(super) fn word(error: &Error) -> &'static str {
 
 /// The answer in place of an upgrade.
 pub(super) fn response(error: &Error) -> Response {
-    response_with(status(error), error)
+    response_with(status_of(error.reason), error)
 }
 
 pub(super) fn response_with(status: StatusCode, error: &Error) -> Response {
@@ -85,7 +82,6 @@ pub(super) fn advise(response: &mut Response, retry_after_ms: Option<u64>) {
     let asks =
         [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE, StatusCode::INSUFFICIENT_STORAGE];
     if asks.contains(&response.status()) {
-        let seconds = retry_after_ms.unwrap_or(RETRY_AFTER_MS).div_ceil(1000).max(1);
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        retry_after(response, retry_after_ms.or(Some(RETRY_AFTER_MS)));
     }
 }

@@ -7,10 +7,10 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use ferry_protocol::functions::RpcFailure;
-use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderValue, header, request::Parts};
 
 use super::refusal::CallRefusal;
-use crate::http::HttpRequestId;
+use crate::http::{HttpRequestId, retry_after, status};
 
 /// Which clients are spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,11 +41,8 @@ pub(super) fn refused(refusal: &CallRefusal, dialect: RpcDialect, parts: &Parts)
     let ferry = (dialect == RpcDialect::Ferry).then_some((refusal.code.code, &*id));
     let body = RpcFailure { error: &refusal.message, ferry }.encode();
     let mut response = json(&String::from_utf8_lossy(&body));
-    *response.status_mut() =
-        StatusCode::from_u16(refusal.code.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    if let Some(ms) = refusal.retry_after_ms {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(ms.div_ceil(1000)));
-    }
+    *response.status_mut() = status(refusal.code.status);
+    retry_after(&mut response, refusal.retry_after_ms);
     if let Some(allow) = refusal.allow {
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
     }

@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     entry::{Carriers, RequestContext},
-    http::metering,
+    http::{KnownTags, metering},
     hub::Hub,
 };
 
@@ -107,7 +107,6 @@ async fn called(
         )));
     }
     let is_reactive = either(&parts.headers, "ferry-reactive", "x-edgepod-reactive") != Some("false");
-    let known = parts.headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
     let call = make::WantedResult {
         hub,
         caller: LiveCaller::of(caller),
@@ -124,7 +123,7 @@ async fn called(
     };
     let answer = make(call).await?;
     let is_read = parts.method == Method::GET;
-    if is_read && known.is_some_and(|known| names(known, &answer.hash)) {
+    if is_read && KnownTags::of(&parts.headers).has(&format!("\"{}\"", answer.hash)) {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         add_headers(&mut response, answer.seq, Some(&answer.hash));
@@ -146,12 +145,6 @@ async fn called(
 fn method_not_allowed() -> Response {
     let allow = [(header::ALLOW, "GET, POST, OPTIONS")];
     (StatusCode::METHOD_NOT_ALLOWED, allow, "Method Not Allowed").into_response()
-}
-
-/// Whether `If-None-Match` names this result.
-fn names(known: &str, hash: &str) -> bool {
-    let tags = known.split(',').map(|tag| tag.trim().trim_start_matches("W/").trim_matches('"'));
-    tags.into_iter().any(|tag| tag == hash || tag == "*")
 }
 
 fn add_headers(response: &mut Response, seq: Seq, etag: Option<&str>) {

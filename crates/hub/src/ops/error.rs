@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use axum::response::{IntoResponse as _, Response};
 use ferry_types::{Error, Reason};
-use http::{HeaderValue, StatusCode, header};
+use http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use crate::http::HttpRequestId;
+use crate::http::{HttpRequestId, retry_after, status_of};
 
 /// Advice for causes on the hub's side that carry none.
 const RETRY_AFTER_MS: u64 = 5_000;
@@ -89,14 +89,7 @@ pub(super) fn advise(response: &mut Response, retry_after_ms: Option<u64>) {
         status,
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS | StatusCode::INSUFFICIENT_STORAGE
     );
-    if let Some(ms) = retry_after_ms.or(is_temporary.then_some(RETRY_AFTER_MS)) {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(ms.div_ceil(1000)));
-    }
-}
-
-/// The status of a refusal.
-pub(super) fn status(error: &Error) -> StatusCode {
-    StatusCode::from_u16(error.reason.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    retry_after(response, retry_after_ms.or(is_temporary.then_some(RETRY_AFTER_MS)));
 }
 
 impl From<Error> for OpsError {
@@ -107,7 +100,7 @@ impl From<Error> for OpsError {
             Reason::InvalidArgument => "bad_request",
             _ => error.code().as_str(),
         };
-        let mut refused = Self::new(status(&error), code, error.message);
+        let mut refused = Self::new(status_of(error.reason), code, error.message);
         refused.retry_after_ms = error.retry_after_ms;
         refused.reason = Some(error.reason);
         refused

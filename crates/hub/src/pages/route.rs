@@ -13,7 +13,7 @@ use ferry_types::{
     Error, Model, Reason, Result,
     limits::{EDGEREPLICA_FRAME_MAX_BYTES, EDGEREPLICA_UNSENT_MAX_BYTES, TRANSFER_STALL_MAX_MS},
 };
-use http::{HeaderValue, StatusCode, header, request::Parts};
+use http::{HeaderValue, request::Parts};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
@@ -25,7 +25,7 @@ use super::{
 use crate::{
     connections::{ConnectionHead, OpenConnection},
     entry::{self, Carriers, Needs, Policy, RequestContext},
-    http::{BoundedSocket, Handshake, NO_UPGRADE, SocketLimits},
+    http::{BoundedSocket, Handshake, NO_UPGRADE, SocketLimits, retry_after, status_of},
     hub::Hub,
     rights::{PAGES_SYNC_PULL, PAGES_SYNC_PUSH},
 };
@@ -174,11 +174,7 @@ async fn run(entry: Entry, socket: BoundedSocket) {
 
 /// A refusal before the upgrade.
 fn text(error: &Error) -> Response {
-    let status =
-        StatusCode::from_u16(error.reason.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = (status, error.message.clone().into_owned()).into_response();
-    if let Some(ms) = error.retry_after_ms {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(ms.div_ceil(1000)));
-    }
+    let mut response = (status_of(error.reason), error.message.clone().into_owned()).into_response();
+    retry_after(&mut response, error.retry_after_ms);
     response
 }

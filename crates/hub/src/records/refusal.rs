@@ -4,6 +4,8 @@ use axum::response::{IntoResponse as _, Response};
 use ferry_types::{Code, Error, Reason};
 use http::{HeaderValue, StatusCode, header};
 
+use crate::http::{retry_after, status_of};
+
 /// Advice for causes on the hub's side that carry none.
 const RETRY_AFTER_MS: u64 = 5_000;
 /// What compatible clients show to somebody who has not paid.
@@ -14,8 +16,8 @@ const INACTIVE: &str =
 pub(super) fn response(error: &Error) -> Response {
     let status = match error.reason {
         // Old clients retry 503 and give up at what they do not know.
-        Reason::StorageFull => 503,
-        reason => reason.http_status(),
+        Reason::StorageFull => StatusCode::SERVICE_UNAVAILABLE,
+        reason => status_of(reason),
     };
     let text = match error.code() {
         Code::Unauthenticated => format!("unauthorized: {}\n", error.message),
@@ -24,12 +26,9 @@ pub(super) fn response(error: &Error) -> Response {
         }
         _ => format!("{}\n", error.message),
     };
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = text_response(status, text);
     let is_temporary = matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
-    if let Some(ms) = error.retry_after_ms.or(is_temporary.then_some(RETRY_AFTER_MS)) {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(ms.div_ceil(1000)));
-    }
+    retry_after(&mut response, error.retry_after_ms.or(is_temporary.then_some(RETRY_AFTER_MS)));
     response
 }
 

@@ -33,11 +33,16 @@ use connectrpc::{
 use ferry_control::{Access, Caller, ClientIp, Control, Origin};
 use ferry_protocol::rpc::ferry::admin::v1::ErrorInfo;
 use ferry_types::{Code, Error, Result, limits::RPC_MAX_MS};
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, header};
 
 pub(crate) use framing::serve;
 
-use crate::{backup::Backups, entry::AskedByPage, http::HttpRequestId, hub::Hub};
+use crate::{
+    backup::Backups,
+    entry::AskedByPage,
+    http::{HttpRequestId, whole_seconds},
+    hub::Hub,
+};
 
 /// Both admin services over one control plane, as a tower service for the paths
 /// `/edgereplica.admin.v1.AdminService/*` and `/ferry.admin.v1.AdminService/*`; with the largest body that it takes.
@@ -143,8 +148,7 @@ impl<'a> Call<'a> {
         match error.retry_after_ms {
             None => refusal,
             Some(ms) => {
-                let seconds = HeaderValue::from(ms.div_ceil(1000).max(1));
-                refusal.with_headers(HeaderMap::from_iter([(header::RETRY_AFTER, seconds)]))
+                refusal.with_headers(HeaderMap::from_iter([(header::RETRY_AFTER, whole_seconds(ms))]))
             }
         }
     }

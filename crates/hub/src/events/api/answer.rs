@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     events::refusal,
-    http::{HeldPage, HttpRequestId},
+    http::{HeldPage, HttpRequestId, status_of},
 };
 
 const FERRY_SEQ: HeaderName = HeaderName::from_static("ferry-seq");
@@ -143,7 +143,7 @@ impl ViewError {
 /// The table's word is the code where it says more than its family.
 impl From<Error> for ViewError {
     fn from(error: Error) -> Self {
-        let mut refused = Self::new(refusal::status(&error), error.code().as_str(), error.message);
+        let mut refused = Self::new(status_of(error.reason), error.code().as_str(), error.message);
         refused.more.insert("reason".into(), error.reason.as_str().into());
         refused.retry_after_ms = error.retry_after_ms;
         refused

@@ -26,7 +26,10 @@ use super::{
     Asked,
     answer::OpsAnswer,
 };
-use crate::{database::seq_of, http::file_body};
+use crate::{
+    database::seq_of,
+    http::{accepts, file_body},
+};
 
 /// Bytes written to the file at once.
 const WRITE_BYTES: usize = 256 << 10;
@@ -44,17 +47,11 @@ enum Coding {
 impl Coding {
     /// The best one that the reader takes.
     fn accepted(headers: &HeaderMap) -> Self {
-        let lists = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-        let offered = lists.flat_map(|list| list.split(',')).filter_map(|item| {
-            let (name, weight) = item.split_once(';').unwrap_or((item, ""));
-            let weight = weight.trim().strip_prefix("q=").and_then(|weight| weight.parse().ok());
-            (weight.unwrap_or(1.0_f32) > 0.0).then(|| name.trim().to_ascii_lowercase())
-        });
-        offered.fold(Self::Identity, |best, name| match (&*name, best) {
-            ("zstd", _) | (_, Self::Zstd) => Self::Zstd,
-            ("gzip", _) | (_, Self::Gzip) => Self::Gzip,
-            _ => best,
-        })
+        let codings = [(Self::Zstd, "zstd"), (Self::Gzip, "gzip")];
+        codings
+            .into_iter()
+            .find(|(_, name)| accepts(headers, name))
+            .map_or(Self::Identity, |(coding, _)| coding)
     }
 
     /// The word in `Content-Encoding`.

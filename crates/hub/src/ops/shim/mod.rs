@@ -15,11 +15,11 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 
 use super::{
     access::{self, check_whole},
-    error::{advise, status},
+    error::advise,
 };
 use crate::{
     entry::{Carriers, RequestContext},
-    http::{options, takes},
+    http::{options, status_of, takes},
     hub::Hub,
     rights::{OPS_PULL, OPS_PUSH, Right},
 };
@@ -85,7 +85,7 @@ fn refused(error: &Error) -> Response {
     let status = match error.reason {
         // Clients of this wire try 503 again and give up at what they do not know.
         Reason::StorageFull => StatusCode::SERVICE_UNAVAILABLE,
-        _ => status(error),
+        _ => status_of(error.reason),
     };
     let mut response = text(status, line);
     if response.status() == StatusCode::UNAUTHORIZED {

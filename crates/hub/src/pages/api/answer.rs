@@ -6,10 +6,10 @@ use axum::{
 };
 use ferry_sqlite::pages::VersionInfo;
 use ferry_types::{Error, Reason, Tag};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serde_json::json;
 
-use crate::http::HttpRequestId;
+use crate::http::{HttpRequestId, retry_after, status_of};
 
 const FERRY_SEQ: HeaderName = HeaderName::from_static("ferry-seq");
 
@@ -60,11 +60,8 @@ impl PagesError {
         if let Some(info) = &current {
             body["current"] = json!({"tag": info.tag().to_string(), "root": info.root.to_string()});
         }
-        let status = StatusCode::from_u16(error.reason.http_status());
-        let mut response = (status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), Json(body)).into_response();
-        if let Some(ms) = error.retry_after_ms {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(ms.div_ceil(1000)));
-        }
+        let mut response = (status_of(error.reason), Json(body)).into_response();
+        retry_after(&mut response, error.retry_after_ms);
         if let Some(info) = current {
             add_version(response.headers_mut(), &info);
         }

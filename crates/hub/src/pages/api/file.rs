@@ -14,7 +14,7 @@ use super::{
     ranges::{WantedBytes, wanted},
     request::{PagesRequest, parse_at},
 };
-use crate::http::{HeldAhead, Query};
+use crate::http::{HeldAhead, KnownTags, Query, accepts};
 
 const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/vnd.sqlite3");
 /// Bytes read at once.
@@ -35,12 +35,12 @@ pub(super) async fn get(
     };
     let info = served.info().clone();
     let (length, headers) = (info.bytes(), &parts.headers);
-    if names(headers, &header::IF_NONE_MATCH, &info) {
+    if KnownTags::of(headers).has(&format!("\"{}\"", info.tag())) {
         return Ok(answer(StatusCode::NOT_MODIFIED, &info, Body::empty()));
     }
     let range = text(headers, &header::RANGE)
         .filter(|_| text(headers, &header::IF_RANGE).is_none_or(|tag| tag == etag(info.tag())));
-    let compress = range.is_none() && length > 0 && accepts_zstd(headers);
+    let compress = range.is_none() && length > 0 && accepts(headers, "zstd");
     let (status, from, to) = match range.map_or(WantedBytes::All, |range| wanted(range, length)) {
         WantedBytes::All => (StatusCode::OK, 0, length),
         WantedBytes::Part(from, to) => (StatusCode::PARTIAL_CONTENT, from, to),
@@ -104,22 +104,6 @@ fn set(headers: &mut HeaderMap, name: http::HeaderName, value: &str) {
 
 fn text<'h>(headers: &'h HeaderMap, name: &http::HeaderName) -> Option<&'h str> {
     headers.get(name).and_then(|value| value.to_str().ok())
-}
-
-/// Whether a list of entity tags has that of this version, weak or strong.
-pub(super) fn names(headers: &HeaderMap, name: &http::HeaderName, info: &VersionInfo) -> bool {
-    let wanted = format!("\"{}\"", info.tag());
-    let mut tags = text(headers, name).into_iter().flat_map(|list| list.split(',')).map(str::trim);
-    tags.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == wanted)
-}
-
-/// Whether zstd is named, and not with a weight of nought.
-fn accepts_zstd(headers: &HeaderMap) -> bool {
-    let codings = text(headers, &header::ACCEPT_ENCODING).into_iter().flat_map(|list| list.split(','));
-    codings.map(|coding| coding.split(';').map(str::trim).collect::<Vec<_>>()).any(|coding| {
-        let weight = coding.get(1).and_then(|weight| weight.strip_prefix("q="));
-        coding.first() == Some(&"zstd") && weight.is_none_or(|weight| weight.parse().unwrap_or(0.0) > 0.0)
-    })
 }
 
 /// The bytes of an image, piece by piece.

@@ -8,7 +8,7 @@ use ferry_types::{Error, Reason, Seq};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 
-use crate::http::HttpRequestId;
+use crate::http::{HttpRequestId, retry_after, status_of};
 
 /// A JSON text, and the newest commit that it shows.
 pub(super) fn json(text: impl Into<Body>, seq: Option<Seq>) -> Response {
@@ -33,12 +33,8 @@ pub(super) fn refused(error: &Error, id: Option<&HttpRequestId>) -> Response {
         "code": code, "message": error.message, "reason": error.reason.as_str(),
         "request_id": id.map(|id| id.0.as_str()).unwrap_or_default(),
     }});
-    let status =
-        StatusCode::from_u16(error.reason.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = (status, axum::Json(body)).into_response();
-    if let Some(ms) = error.retry_after_ms {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(ms.div_ceil(1000)));
-    }
+    let mut response = (status_of(error.reason), axum::Json(body)).into_response();
+    retry_after(&mut response, error.retry_after_ms);
     response
 }
 
