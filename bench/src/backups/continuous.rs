@@ -119,7 +119,9 @@ pub(super) fn all_shipped(many: &Many) {
 
 /// The names of the log's objects in a folder, but for those that only tell of others.
 pub(super) fn objects(target: &Path) -> BTreeSet<String> {
-    let names = hub::listing(&target.join("log")).into_iter().map(|(name, _)| name);
+    let log = target.join("log");
+    let listed = if log.exists() { hub::listing(&log) } else { Vec::new() };
+    let names = listed.into_iter().map(|(name, _)| name);
     names.filter(|name| !name.contains(".head.") && !name.ends_with(".pruned")).collect()
 }
 

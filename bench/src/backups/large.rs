@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use ferry_testkit::{command::Ferry, hub::Options, sample, wait};
+use ferry_testkit::{command::Ferry, hub::Options, sample};
 
 use super::{Cost, WRITES, continuous, cost, restore, settings, writes};
 use crate::{binary, scale::hub::Many, table};
