@@ -56,8 +56,7 @@ fn broken(many: &mut Many, target: &Path, databases: usize) {
     let restored = home.path().join("restored");
     let restoring = restore(many, target, &restored);
     let (ready, ()) = wait::timed(|| many.restart_with(|options| options.data_dir(restored)));
-    // A backup that is not encrypted has no signing keys.
-    many.issue_tokens(CONNECTIONS);
+    many.sign_in_again(CONNECTIONS);
     let after = used(many);
     table::print(
         &format!("A restored hub with {databases} databases"),

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use super::load::{self, Load, Pace};
 use crate::load::{request, usage};
 
+/// Who owns all databases.
+const EMAIL: &str = "bench@example.com";
 /// How long the hub may take to close what is idle.
 const CLOSE_WITHIN: std::time::Duration = std::time::Duration::from_secs(300);
 
@@ -39,7 +41,7 @@ impl Many {
     pub(crate) fn of(options: Options) -> Self {
         let hub =
             options.env("FERRY_LOG_LEVEL", "warn").env("FERRY_MAX_DATABASES_PER_ORG", "1000000").start();
-        let user = hub.signup("bench@example.com");
+        let user = hub.signup(EMAIL);
         Self { hub: Some(hub), user, ids: Vec::new(), tokens: Vec::new() }
     }
 
@@ -209,6 +211,12 @@ impl Many {
     pub(crate) fn restart_with(&mut self, change: impl FnOnce(Options) -> Options) {
         let hub = self.hub.take().expect("it runs");
         self.hub = Some(hub.restart_with(change));
+    }
+
+    /// Signs in to a hub that was restored, which has neither sessions nor, unless its backup was encrypted, the keys of tokens.
+    pub(crate) fn sign_in_again(&mut self, connections: usize) {
+        self.user = Session::login(self.hub().address(), EMAIL);
+        self.issue_tokens(connections);
     }
 
     pub(crate) const fn user(&self) -> &Session {

@@ -25,7 +25,7 @@ use super::{
 };
 
 use crate::{
-    http::{HttpRequestId, metering, status_of},
+    http::{HttpRequestId, advise, metering, status_of},
     hub::Hub,
 };
 use ferry_control::Meter;
@@ -93,7 +93,7 @@ pub(super) fn refused(error: &Error, calls: &[impl AsRef<str>]) -> Response {
         frames.push(defect(&error.message));
     }
     let mut response = json(status_of(error.reason), array(&frames));
-    refusal::advise(&mut response, error.retry_after_ms);
+    advise(&mut response, error.retry_after_ms);
     response
 }
 
@@ -175,7 +175,7 @@ pub(super) async fn answer(
     }
     match metering::admit(json(status, array(&first)), &meter) {
         Ok(mut response) => {
-            refusal::advise(&mut response, retry_after_ms);
+            advise(&mut response, retry_after_ms);
             response
         }
         Err(spent) => refused(&spent, &calls),

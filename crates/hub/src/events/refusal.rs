@@ -9,10 +9,7 @@ use ferry_types::{Code, Error, Reason};
 use http::StatusCode;
 use serde_json::json;
 
-use crate::http::{retry_after, status_of};
-
-/// Advice for causes on the hub's side that carry none.
-const RETRY_AFTER_MS: u64 = 5_000;
+use crate::http::{advise, status_of};
 
 /// The error of a call that the hub refused for `error`.
 pub(super) fn rpc_error(error: &Error) -> RpcError {
@@ -75,13 +72,4 @@ pub(super) fn response_with(status: StatusCode, error: &Error) -> Response {
     let mut response = (status, Json(body)).into_response();
     advise(&mut response, error.retry_after_ms);
     response
-}
-
-/// Tells when to come again, where the status asks for it.
-pub(super) fn advise(response: &mut Response, retry_after_ms: Option<u64>) {
-    let asks =
-        [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE, StatusCode::INSUFFICIENT_STORAGE];
-    if asks.contains(&response.status()) {
-        retry_after(response, retry_after_ms.or(Some(RETRY_AFTER_MS)));
-    }
 }

@@ -42,7 +42,7 @@ pub(crate) use in_flight::InFlight;
 pub use memory_pool::MemoryPool;
 pub(crate) use outlet::Outlet;
 pub(crate) use query::Query;
-pub(crate) use refused::{retry_after, status, status_of, whole_seconds};
+pub(crate) use refused::{advise, retry_after, status, status_of, whole_seconds};
 pub(crate) use request_body::RequestBody;
 pub(crate) use request_headers::{KnownTags, accepts};
 pub(crate) use shown_headers::shown_headers;

@@ -4,6 +4,9 @@ use axum::response::Response;
 use ferry_types::Reason;
 use http::{HeaderValue, StatusCode, header};
 
+/// Advice for causes on the hub's side that carry none.
+const ADVISED_MS: u64 = 5_000;
+
 /// The status of a number from a table.
 pub(crate) fn status(number: u16) -> StatusCode {
     StatusCode::from_u16(number).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
@@ -19,6 +22,15 @@ pub(crate) fn retry_after(response: &mut Response, wait_ms: Option<u64>) {
     if let Some(ms) = wait_ms {
         response.headers_mut().insert(header::RETRY_AFTER, whole_seconds(ms));
     }
+}
+
+/// The same, and after a few seconds where that is not known and the cause is on the hub's side.
+pub(crate) fn advise(response: &mut Response, wait_ms: Option<u64>) {
+    let is_temporary = matches!(
+        response.status(),
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS | StatusCode::INSUFFICIENT_STORAGE
+    );
+    retry_after(response, wait_ms.or(is_temporary.then_some(ADVISED_MS)));
 }
 
 /// Milliseconds as the seconds of `Retry-After`.

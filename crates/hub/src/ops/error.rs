@@ -7,10 +7,7 @@ use ferry_types::{Error, Reason};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use crate::http::{HttpRequestId, retry_after, status_of};
-
-/// Advice for causes on the hub's side that carry none.
-const RETRY_AFTER_MS: u64 = 5_000;
+use crate::http::{HttpRequestId, advise, status_of};
 
 /// A refusal.
 #[derive(Clone, Debug)]
@@ -80,16 +77,6 @@ impl OpsError {
         advise(&mut response, retry_after_ms);
         response
     }
-}
-
-/// Says when to try again, where that may help.
-pub(super) fn advise(response: &mut Response, retry_after_ms: Option<u64>) {
-    let status = response.status();
-    let is_temporary = matches!(
-        status,
-        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS | StatusCode::INSUFFICIENT_STORAGE
-    );
-    retry_after(response, retry_after_ms.or(is_temporary.then_some(RETRY_AFTER_MS)));
 }
 
 impl From<Error> for OpsError {

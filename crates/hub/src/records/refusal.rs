@@ -4,10 +4,8 @@ use axum::response::{IntoResponse as _, Response};
 use ferry_types::{Code, Error, Reason};
 use http::{HeaderValue, StatusCode, header};
 
-use crate::http::{retry_after, status_of};
+use crate::http::{advise, status_of};
 
-/// Advice for causes on the hub's side that carry none.
-const RETRY_AFTER_MS: u64 = 5_000;
 /// What compatible clients show to somebody who has not paid.
 const INACTIVE: &str =
     r#"{"error":"sync_inactive","message":"Sync is not active for this account. Activate it to continue."}"#;
@@ -27,8 +25,7 @@ pub(super) fn response(error: &Error) -> Response {
         _ => format!("{}\n", error.message),
     };
     let mut response = text_response(status, text);
-    let is_temporary = matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
-    retry_after(&mut response, error.retry_after_ms.or(is_temporary.then_some(RETRY_AFTER_MS)));
+    advise(&mut response, error.retry_after_ms);
     response
 }
 

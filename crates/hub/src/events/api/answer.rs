@@ -12,10 +12,7 @@ use ferry_types::{Error, Reason, Seq};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
 
-use crate::{
-    events::refusal,
-    http::{HeldPage, HttpRequestId, status_of},
-};
+use crate::http::{HeldPage, HttpRequestId, advise, status_of};
 
 const FERRY_SEQ: HeaderName = HeaderName::from_static("ferry-seq");
 
@@ -134,7 +131,7 @@ impl ViewError {
         more.insert("message".into(), message.into());
         more.insert("request_id".into(), id.0.clone().into());
         let mut response = (status, axum::Json(json!({ "error": more }))).into_response();
-        refusal::advise(&mut response, retry_after_ms);
+        advise(&mut response, retry_after_ms);
         add_seq(&mut response, seq);
         response
     }

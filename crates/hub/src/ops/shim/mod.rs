@@ -13,13 +13,10 @@ use base64::{Engine as _, engine::general_purpose};
 use ferry_types::{Code, Error, Reason};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 
-use super::{
-    access::{self, check_whole},
-    error::advise,
-};
+use super::access::{self, check_whole};
 use crate::{
     entry::{Carriers, RequestContext},
-    http::{options, status_of, takes},
+    http::{advise, options, status_of, takes},
     hub::Hub,
     rights::{OPS_PULL, OPS_PUSH, Right},
 };
